@@ -1,0 +1,147 @@
+package channel
+
+import (
+	"bytes"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Run is a piece of a view's sequence: SSE frames, rendered once, shared by all
+// subscribers of the view. Immutable.
+type Run struct {
+	// Bytes are the frames one after the other, each
+	//
+	//	event: insert\ndata: {…}\nid: 0/16B3748.3.k7x2mq\n\n
+	//
+	// where the id line is absent in all but the last frame of a position.
+	Bytes  []byte
+	Frames []Frame
+	// Commit is the commit time of the oldest change, zero for control events.
+	Commit time.Time
+}
+
+// Frame locates one event in Run.Bytes.
+type Frame struct {
+	At change.Position
+	// End is the offset behind the frame; it begins where the one before ends.
+	End int
+	// Data and DataEnd delimit the JSON.
+	Data, DataEnd int
+	Name          string
+	HasID         bool
+}
+
+// Event is one event of a run for transports other than SSE.
+type Event struct {
+	// Name is insert, update, delete, reset, ready, message, …
+	Name string
+	// ID is the event id, empty where none is sent.
+	ID string
+	// Data is a JSON object; it must not be changed.
+	Data []byte
+}
+
+// Event returns the i-th event of the run.
+func (r *Run) Event(i int) Event {
+	f := &r.Frames[i]
+	e := Event{Name: f.Name, Data: r.Bytes[f.Data:f.DataEnd]}
+	if f.HasID {
+		id := bytes.TrimPrefix(r.Bytes[f.DataEnd:f.End], []byte("\nid: "))
+		e.ID = string(bytes.TrimSpace(id))
+	}
+	return e
+}
+
+func (r *Run) first() change.Position { return r.Frames[0].At }
+func (r *Run) last() change.Position  { return r.Frames[len(r.Frames)-1].At }
+
+// after returns the part of the run behind p, nil when there is none.
+func (r *Run) after(p change.Position) *Run {
+	n := sort.Search(len(r.Frames), func(i int) bool { return p.Less(r.Frames[i].At) })
+	if n == len(r.Frames) {
+		return nil
+	}
+	if n == 0 {
+		return r
+	}
+	cut := r.Frames[n-1].End
+	out := &Run{Bytes: r.Bytes[cut:], Frames: make([]Frame, len(r.Frames)-n), Commit: r.Commit}
+	for i, f := range r.Frames[n:] {
+		f.End, f.Data, f.DataEnd = f.End-cut, f.Data-cut, f.DataEnd-cut
+		out.Frames[i] = f
+	}
+	return out
+}
+
+// runBuffer collects frames; its memory is reused from run to run.
+type runBuffer struct {
+	buf    []byte
+	frames []Frame
+	idAt   int // where the last frame's id line begins
+	commit time.Time
+}
+
+// add appends a frame. An earlier frame of the same position loses its id.
+func (b *runBuffer) add(name string, data []byte, at change.Position, tag string) {
+	if n := len(b.frames); n > 0 && b.frames[n-1].At == at {
+		b.dropLastID()
+	}
+	b.event(name, data, at)
+	f := &b.frames[len(b.frames)-1]
+	b.idAt = len(b.buf) - 1 // over the blank line's newline
+	b.buf = append(b.buf[:b.idAt], "id: "...)
+	b.buf = at.Append(b.buf)
+	b.buf = append(b.buf, '.')
+	b.buf = append(b.buf, tag...)
+	b.buf = append(b.buf, "\n\n"...)
+	f.End, f.HasID = len(b.buf), true
+}
+
+// event appends a frame without id.
+func (b *runBuffer) event(name string, data []byte, at change.Position) {
+	b.buf = append(b.buf, "event: "...)
+	b.buf = append(b.buf, name...)
+	b.buf = append(b.buf, "\ndata: "...)
+	from := len(b.buf)
+	b.buf = append(b.buf, data...)
+	end := len(b.buf)
+	b.buf = append(b.buf, "\n\n"...)
+	b.frames = append(b.frames, Frame{At: at, End: len(b.buf), Data: from, DataEnd: end, Name: name})
+}
+
+func (b *runBuffer) dropLastID() {
+	f := &b.frames[len(b.frames)-1]
+	if f.HasID {
+		b.buf = append(b.buf[:b.idAt], '\n')
+		f.End, f.HasID = len(b.buf), false
+	}
+}
+
+// seal returns the frames as a run and empties the buffer.
+func (b *runBuffer) seal() *Run {
+	r := &Run{
+		Bytes:  append(make([]byte, 0, len(b.buf)), b.buf...),
+		Frames: append(make([]Frame, 0, len(b.frames)), b.frames...),
+		Commit: b.commit,
+	}
+	b.buf, b.frames, b.commit = b.buf[:0], b.frames[:0], time.Time{}
+	return r
+}
+
+// appendAt appends a commit time as to_jsonb writes a timestamptz in UTC, always
+// with six digits of fraction.
+func appendAt(dst []byte, t time.Time) []byte {
+	return t.AppendFormat(dst, "2006-01-02T15:04:05.000000+00:00")
+}
+
+// appendTx appends ,"tx":{"xid":771,"at":"…"}.
+func appendTx(dst []byte, tx change.Tx) []byte {
+	dst = append(dst, `,"tx":{"xid":`...)
+	dst = strconv.AppendUint(dst, uint64(tx.XID), 10)
+	dst = append(dst, `,"at":"`...)
+	dst = appendAt(dst, tx.At())
+	return append(dst, `"}`...)
+}

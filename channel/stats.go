@@ -1,0 +1,53 @@
+package channel
+
+import "sync/atomic"
+
+// counters are written by the lanes.
+type counters struct {
+	events    atomic.Uint64
+	overflows atomic.Uint64
+	passes    atomic.Uint64
+	resets    map[Reason]*atomic.Uint64 // fixed set of keys after init
+}
+
+func (c *counters) init() {
+	c.resets = map[Reason]*atomic.Uint64{}
+	for _, r := range reasons {
+		c.resets[r] = new(atomic.Uint64)
+	}
+}
+
+func (c *counters) reset(r Reason, n int) {
+	if v := c.resets[r]; v != nil {
+		v.Add(uint64(n))
+	}
+}
+
+// Stats are figures for metrics and health.
+type Stats struct {
+	// Subscribers and Views are what is connected now.
+	Subscribers, Views int
+	// CatchUpLanes run now; Waiting subscribers have no lane yet.
+	CatchUpLanes, Waiting int
+	// Events were queued (one per event and subscriber) since the start.
+	Events uint64
+	// Overflows counts subscribers that left their lane because their queue was full.
+	Overflows uint64
+	// CatchUpPasses counts passes over the log for subscribers that resumed.
+	CatchUpPasses uint64
+	// Resets sent, by reason, one per channel.
+	Resets map[Reason]uint64
+}
+
+// Stats may be called at any time.
+func (h *Hub) Stats() Stats {
+	h.mu.Lock()
+	s := Stats{Subscribers: len(h.members), Views: len(h.views), CatchUpLanes: h.passes, Waiting: len(h.waiting)}
+	h.mu.Unlock()
+	s.Events, s.Overflows, s.CatchUpPasses = h.stats.events.Load(), h.stats.overflows.Load(), h.stats.passes.Load()
+	s.Resets = map[Reason]uint64{}
+	for r, n := range h.stats.resets {
+		s.Resets[r] = n.Load()
+	}
+	return s
+}

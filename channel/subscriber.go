@@ -1,0 +1,221 @@
+package channel
+
+import (
+	"sync"
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Subscriber is one subscription: a cursor, a bounded queue of runs, and a
+// wake-up. One goroutine, the owner, calls its methods.
+type Subscriber struct {
+	hub  *Hub
+	view *view
+	wake chan struct{} // capacity 1
+
+	// slot is the place in riddenView.subs; it belongs to the lane's goroutine.
+	slot int
+	// aheadTimer ends the wait of a client whose id is ahead of the log, or nil.
+	aheadTimer *time.Timer
+
+	mu sync.Mutex
+	// lane is the one that this subscriber rides; nil while it is behind and waits
+	// for its queue to be written.
+	lane *lane
+	// at is the position up to which everything is queued. Invariant: never goes
+	// back, except by a reset of a client that was ahead of the log.
+	at     change.Position
+	queue  []*Run
+	queued int // bytes in queue
+	taken  int // bytes of the runs that the owner is writing
+	behind bool
+	closed bool
+	end    string
+}
+
+// Changed has a value when there is something to Take or the stream has ended.
+func (s *Subscriber) Changed() <-chan struct{} { return s.wake }
+
+// Take returns everything queued. The runs of the call before count as written
+// now. An owner calls it until it returns nothing: that is what lets a subscriber
+// whose queue was full go on.
+func (s *Subscriber) Take() []*Run {
+	s.mu.Lock()
+	runs := s.queue
+	s.taken, s.queue, s.queued = s.queued, nil, 0
+	again := s.behind && len(runs) == 0 && !s.closed
+	if again {
+		s.behind = false
+	}
+	s.mu.Unlock()
+	if again {
+		s.hub.board(s)
+	}
+	return runs
+}
+
+// Ended reports that the hub has ended the stream, and why. What was queued
+// before is still there to Take.
+func (s *Subscriber) Ended() (reason string, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end, s.end != ""
+}
+
+// Heartbeat appends an id-only frame that names the position up to which this
+// subscriber is complete. With runs still queued dst is returned unchanged: those
+// speak for themselves.
+func (s *Subscriber) Heartbeat(dst []byte) []byte {
+	id, ok := s.complete()
+	if !ok {
+		return dst
+	}
+	dst = append(dst, "id: "...)
+	dst = id.At.Append(dst)
+	dst = append(dst, '.')
+	dst = append(dst, id.Tag...)
+	return append(dst, "\n\n"...)
+}
+
+// LastID is the id that Heartbeat names; empty with runs still queued.
+func (s *Subscriber) LastID() string {
+	id, ok := s.complete()
+	if !ok {
+		return ""
+	}
+	return id.String()
+}
+
+// complete reads the lane's position before it looks at the queue: whatever the
+// lane handed out up to that position was queued earlier, so an empty queue means
+// that the owner has it all.
+func (s *Subscriber) complete() (EventID, bool) {
+	s.mu.Lock()
+	l := s.lane
+	s.mu.Unlock()
+	var at change.Position
+	if l != nil {
+		at = l.position()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) > 0 {
+		return EventID{}, false
+	}
+	if s.lane == l && s.at.Less(at) {
+		s.at = at
+	}
+	return EventID{At: s.at, Tag: s.view.tag}, true
+}
+
+// Close ends the subscription. It may be called more than once.
+func (s *Subscriber) Close() {
+	s.mu.Lock()
+	was, l := s.closed, s.lane
+	s.closed, s.queue, s.lane = true, nil, nil
+	s.mu.Unlock()
+	if was {
+		return
+	}
+	if s.aheadTimer != nil {
+		s.aheadTimer.Stop()
+	}
+	if l != nil {
+		l.post(func() { l.index.leave(s) })
+	}
+	s.hub.left(s)
+}
+
+// pushResult is what became of a run.
+type pushResult int
+
+const (
+	pushed   pushResult = iota // queued, or known to the client already
+	overflow                   // the queue is full: the subscriber must leave the lane
+	gone                       // closed
+)
+
+// push queues the part of r that is behind s.at. before is the lane's position
+// before the batch: an overflowed subscriber is complete at least up to there.
+func (s *Subscriber) push(r *Run, before change.Position) pushResult {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return gone
+	}
+	if !s.at.Less(r.first()) {
+		if r = r.after(s.at); r == nil {
+			s.mu.Unlock()
+			return pushed
+		}
+	}
+	if pending := s.queued + s.taken; pending > 0 && pending+len(r.Bytes) > s.hub.queueLimit {
+		if s.at.Less(before) {
+			s.at = before
+		}
+		s.lane, s.behind = nil, true
+		s.mu.Unlock()
+		s.signal()
+		return overflow
+	}
+	s.queue = append(s.queue, r)
+	s.queued += len(r.Bytes)
+	s.at = r.last()
+	s.mu.Unlock()
+	s.signal()
+	return pushed
+}
+
+// control queues a run of control events that moves the cursor to at.
+func (s *Subscriber) control(r *Run, at change.Position) {
+	s.mu.Lock()
+	s.queue = append(s.queue, r)
+	s.queued += len(r.Bytes)
+	s.at = at
+	s.mu.Unlock()
+	s.signal()
+}
+
+// finish ends the stream with a reason.
+func (s *Subscriber) finish(reason string) {
+	s.mu.Lock()
+	if s.end == "" {
+		s.end = reason
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+// ride puts the subscriber on l, unless it was closed meanwhile.
+func (s *Subscriber) ride(l *lane) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.lane = l
+	return true
+}
+
+func (s *Subscriber) position() change.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
+}
+
+func (s *Subscriber) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// raise moves the cursor forward to at: everything up to there was evaluated.
+func (s *Subscriber) raise(at change.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.Less(at) {
+		s.at = at
+	}
+}

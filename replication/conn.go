@@ -1,0 +1,72 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// session are the settings that fix the text form of values, on the replication
+// connection as on those that read the catalog: the JSON of a row depends on them.
+var session = map[string]string{
+	"DateStyle":                   "ISO, MDY",
+	"IntervalStyle":               "postgres",
+	"TimeZone":                    "UTC",
+	"extra_float_digits":          "1",
+	"bytea_output":                "hex",
+	"client_encoding":             "UTF8",
+	"statement_timeout":           "0",
+	"idle_session_timeout":        "0",
+	"lock_timeout":                "10s",
+	"standard_conforming_strings": "on",
+}
+
+const applicationName = "walrelay"
+
+func newConfig(url string, extra map[string]string) (*pgx.ConnConfig, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, &PermanentError{"read postgres.url", fmt.Errorf("not a Postgres connection string"), "postgres://USER:PASSWORD@HOST:5432/DATABASE"}
+	}
+	maps.Copy(cfg.RuntimeParams, session)
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = applicationName
+	}
+	maps.Copy(cfg.RuntimeParams, extra)
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 10 * time.Second
+	}
+	return cfg, nil
+}
+
+// Connect opens an ordinary connection with walrelay's session settings. Errors
+// name host and user, never the password; [PermanentError] where only a person can
+// help.
+func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	cfg, err := newConfig(url, nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, connectError(&cfg.Config, err)
+	}
+	return conn, nil
+}
+
+// connectReplication opens a walsender connection bound to the database.
+func connectReplication(ctx context.Context, url string) (*pgconn.PgConn, error) {
+	cfg, err := newConfig(url, map[string]string{"replication": "database"})
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
+	if err != nil {
+		return nil, connectError(&cfg.Config, err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,27 @@
+// Package replication receives row changes from Postgres by logical replication:
+// step 1 of the way of a row (docs/architecture.md). It keeps one replication
+// connection (pgoutput, proto_version 1, messages on), copies what it receives
+// into batches, appends those to the event log, and confirms to Postgres only what
+// the log holds durably.
+//
+// # Confirm
+//
+//	received  >=  appended  >=  durable  >=  confirmed_flush_lsn
+//
+// The LSN confirmed is the log's durable WAL: every commit below it is on disk. It
+// never goes backwards and is never zero. A keepalive's WAL end counts only when
+// nothing received is unlogged and no transaction is open, and only after the log
+// has recorded it, so confirmed_flush_lsn <= the log's WAL holds over restarts too.
+//
+// # Memory
+//
+// Transactions stream through: at most one batch is filled while another is being
+// written, 256 KiB each. When the log is slow or its disk is full the receiver
+// stops reading, which stops the walsender; standby status updates go on meanwhile.
+//
+// # Failures
+//
+// A lost connection is tried again with jittered backoff, for ever, with one log
+// line when it is lost and one when it is back. Errors that need a person before
+// the first row ([PermanentError]) end Run.
+package replication

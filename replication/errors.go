@@ -1,0 +1,100 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// PermanentError needs a person: trying again gives the same answer.
+type PermanentError struct {
+	// Op is what was done, Cause why it failed, Fix what to do, as SQL or a command.
+	Op    string
+	Cause error
+	Fix   string
+}
+
+func (e *PermanentError) Error() string {
+	s := e.Op + ": " + e.Cause.Error()
+	if e.Fix != "" {
+		s += "; fix: " + e.Fix
+	}
+	return s
+}
+
+func (e *PermanentError) Unwrap() error { return e.Cause }
+
+// SlotInUseError: another process streams from the slot.
+type SlotInUseError struct {
+	Slot string
+	PID  int32
+	By   string // application_name and address of the holder, as far as the role may see them
+}
+
+func (e *SlotInUseError) Error() string {
+	return fmt.Sprintf("replication slot %q is in use by another process (walsender PID %d%s); fix: stop the other walrelay, "+
+		"give this one its own postgres.slot, or end it with: select pg_terminate_backend(%d);", e.Slot, e.PID, e.By, e.PID)
+}
+
+// sqlState is the SQLSTATE of a server error, or "".
+func sqlState(err error) string {
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return pe.Code
+	}
+	return ""
+}
+
+// connectError makes the errors of connecting readable. Errors that a restart of
+// Postgres or of the network can mend stay as they are.
+func connectError(cfg *pgconn.Config, err error) error {
+	op := fmt.Sprintf("connect to Postgres at %s:%d as %s", cfg.Host, cfg.Port, cfg.User)
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) {
+		return fmt.Errorf("%s: %w", op, rootCause(err))
+	}
+	cause := errors.New(pe.Message)
+	switch pe.Code {
+	case "28P01":
+		return &PermanentError{op, cause, "correct the password in postgres.url"}
+	case "28000":
+		return &PermanentError{op, cause, "allow the role and host in pg_hba.conf (a line for database " + cfg.Database + " and one for replication), or correct postgres.url"}
+	case "3D000":
+		return &PermanentError{op, cause, "correct the database name in postgres.url"}
+	case "42501":
+		return &PermanentError{op, cause, "ALTER ROLE " + quoteIdent(cfg.User) + " REPLICATION;"}
+	}
+	return fmt.Errorf("%s: %s (SQLSTATE %s)", op, pe.Message, pe.Code)
+}
+
+// rootCause drops pgx's outer text, which repeats host and user, and keeps the
+// innermost reason.
+func rootCause(err error) error {
+	var ce *pgconn.ConnectError
+	if errors.As(err, &ce) {
+		text := err.Error()
+		if i := strings.LastIndex(text, "): "); i >= 0 {
+			return errors.New(text[i+3:])
+		}
+	}
+	return err
+}
+
+// quoteIdent quotes an SQL identifier where it needs it.
+func quoteIdent(s string) string {
+	plain := s != ""
+	for i, c := range []byte(s) {
+		if c != '_' && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
+			plain = false
+		}
+	}
+	if plain {
+		return s
+	}
+	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
+}
+
+// quoteLiteral quotes an SQL string.
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -1,0 +1,69 @@
+package replication
+
+import "strings"
+
+// Severity of a Finding.
+type Severity int
+
+// A Warning is worth knowing, an Error stops serve.
+const (
+	Warning Severity = iota
+	Error
+)
+
+func (s Severity) String() string {
+	if s == Error {
+		return "error"
+	}
+	return "warning"
+}
+
+// Finding is one result of the preflight.
+type Finding struct {
+	Severity Severity
+	// Subject is what it is about: wal_level, role app, slot walrelay, table public.orders.
+	Subject string
+	// Problem is one sentence without a full stop.
+	Problem string
+	// Fix is what to do, as SQL where SQL does it. Empty when there is nothing to do.
+	Fix string
+	// Ref is the ColumnUse.Ref that it came from, or nil.
+	Ref any
+}
+
+func (f Finding) String() string {
+	s := f.Subject + ": " + f.Problem
+	if f.Fix != "" {
+		s += "; fix: " + f.Fix
+	}
+	return s
+}
+
+// Findings of one preflight.
+type Findings []Finding
+
+// Errors are the findings that stop serve.
+func (fs Findings) Errors() Findings {
+	var out Findings
+	for _, f := range fs {
+		if f.Severity == Error {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (fs *Findings) add(s Severity, subject, problem, fix string) {
+	*fs = append(*fs, Finding{Severity: s, Subject: subject, Problem: problem, Fix: fix})
+}
+
+// PreflightError carries the findings that stopped serve.
+type PreflightError struct{ Findings Findings }
+
+func (e *PreflightError) Error() string {
+	lines := make([]string, len(e.Findings))
+	for i, f := range e.Findings {
+		lines[i] = f.String()
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,104 @@
+package replication
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+const (
+	// batchCap is the size at which a batch is full and the receiver waits for the
+	// log.
+	batchCap = 256 << 10
+	// appendPace is the least time between the starts of two appends: what arrives
+	// meanwhile shares one fsync.
+	appendPace = time.Millisecond
+	// idlePace is how often a moved WAL end alone is made durable.
+	idlePace = time.Second
+)
+
+// inflow stands between the receiver, which fills a batch, and the writer, which
+// appends it to the log: one batch is filled while one is being written.
+type inflow struct {
+	ready chan struct{} // capacity 1: the writer should look
+	space chan struct{} // capacity 1: the receiver may go on
+
+	mu      sync.Mutex
+	builder *change.Builder // nil between connections
+	urgent  bool            // the server waits for a confirmation
+	sealed  change.LSN      // WAL of the last batch taken
+}
+
+func newInflow() *inflow {
+	return &inflow{ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+}
+
+// start begins after what the log holds.
+func (f *inflow) start(last change.Position, wal change.LSN) {
+	f.mu.Lock()
+	f.builder, f.sealed, f.urgent = change.NewBuilder(last, wal), wal, false
+	f.mu.Unlock()
+}
+
+// stop drops what was received and not yet taken by the writer: after a reconnect
+// Postgres sends it again.
+func (f *inflow) stop() {
+	f.mu.Lock()
+	f.builder = nil
+	f.mu.Unlock()
+}
+
+// add runs fn on the batch that is being filled, once there is room.
+func (f *inflow) add(ctx context.Context, fn func(*change.Builder)) error {
+	f.mu.Lock()
+	for f.builder.Len() >= batchCap {
+		f.mu.Unlock()
+		select {
+		case <-f.space:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		f.mu.Lock()
+	}
+	wasEmpty := f.builder.Changes() == 0
+	fn(f.builder)
+	wake := wasEmpty && f.builder.Changes() > 0 || f.builder.Len() >= batchCap
+	f.mu.Unlock()
+	if wake {
+		poke(f.ready)
+	}
+	return nil
+}
+
+// hurry makes the writer record the WAL end at once: the server asked for a reply.
+func (f *inflow) hurry() {
+	f.mu.Lock()
+	f.urgent = true
+	f.mu.Unlock()
+	poke(f.ready)
+}
+
+// take seals what is there. Without changes it does so only when the WAL moved and
+// idle (or urgency) allows it.
+func (f *inflow) take(now time.Time, idle bool) *change.Batch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := f.builder
+	if b == nil || !b.Pending(f.sealed) || b.Changes() == 0 && !idle && !f.urgent {
+		return nil
+	}
+	f.urgent = false
+	out := b.Seal(now)
+	f.sealed = out.WAL
+	poke(f.space)
+	return out
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,85 @@
+package replication
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// counters are written by the receiver and the writer.
+type counters struct {
+	messages, bytes    atomic.Uint64
+	transactions       atomic.Uint64
+	changes, batches   atomic.Uint64
+	oversize           atomic.Uint64
+	confirmed          atomic.Uint64
+	lastCommit, walEnd atomic.Uint64
+	lastReceive        atomic.Int64 // Unix nanoseconds of the last keepalive or commit
+}
+
+func (c *counters) received(n int) {
+	c.messages.Add(1)
+	c.bytes.Add(uint64(n))
+}
+
+func (c *counters) keepalive(end change.LSN) {
+	c.walEnd.Store(uint64(end))
+	c.lastReceive.Store(time.Now().UnixNano())
+}
+
+func (c *counters) committed(end change.LSN) {
+	c.transactions.Add(1)
+	c.lastCommit.Store(uint64(end))
+}
+
+func (c *counters) appended(b *change.Batch) {
+	c.batches.Add(1)
+	c.changes.Add(uint64(b.Changes))
+}
+
+// Register exposes the Source's metrics.
+func (s *Source) Register(r prometheus.Registerer) {
+	counter := func(name, help string, v *atomic.Uint64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "walrelay_replication_" + name, Help: help}, func() float64 { return float64(v.Load()) }))
+	}
+	gauge := func(name, help string, v func() float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "walrelay_" + name, Help: help}, v))
+	}
+	counter("messages_total", "pgoutput messages received.", &s.stats.messages)
+	counter("received_bytes_total", "Bytes received on the replication connection.", &s.stats.bytes)
+	counter("transactions_total", "Transactions received.", &s.stats.transactions)
+	counter("changes_total", "Changes appended to the event log.", &s.stats.changes)
+	counter("batches_total", "Batches appended to the event log.", &s.stats.batches)
+	counter("oversize_total", "Rows larger than log.max_event_bytes, told without their values.", &s.stats.oversize)
+	gauge("replication_streaming", "1 while the replication stream is up.", func() float64 {
+		if s.State().Phase == PhaseStreaming {
+			return 1
+		}
+		return 0
+	})
+	gauge("replication_confirmed_lsn", "WAL position confirmed to Postgres, as a byte offset.", func() float64 { return float64(s.stats.confirmed.Load()) })
+	s.registerSlot(gauge)
+}
+
+func (s *Source) registerSlot(gauge func(name, help string, v func() float64)) {
+	slot := func(f func(*Slot, change.LSN) float64) func() float64 {
+		return func() float64 {
+			st := s.State()
+			if st.Slot == nil {
+				return 0
+			}
+			return f(st.Slot, st.WALEnd)
+		}
+	}
+	gauge("slot_retained_bytes", "WAL that the slot holds back on the server.", slot(func(x *Slot, _ change.LSN) float64 { return float64(x.Retained) }))
+	gauge("slot_lag_bytes", "WAL between the server's end and confirmed_flush_lsn.", slot(func(x *Slot, end change.LSN) float64 {
+		if end < x.Confirmed {
+			return 0
+		}
+		return float64(end - x.Confirmed)
+	}))
+	gauge("wal_budget_bytes", "What the slot may hold back: the smaller of postgres.wal_budget and max_slot_wal_keep_size.", slot(func(x *Slot, _ change.LSN) float64 { return float64(s.budget(x)) }))
+}

@@ -1,0 +1,165 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Publication is what the catalog says of a publication.
+type Publication struct {
+	Name                             string
+	AllTables                        bool
+	Insert, Update, Delete, Truncate bool
+	ViaRoot                          bool
+	Generated                        bool // publish_generated_columns = stored (Postgres 18)
+	Owned                            bool
+	Tables                           []PublishedTable
+}
+
+// PublishedTable is one table of a publication.
+type PublishedTable struct {
+	Schema, Name string
+	RowFilter    bool
+	ColumnList   bool
+}
+
+func (p *Publication) table(spec TableSpec) *PublishedTable {
+	for i := range p.Tables {
+		if p.Tables[i].Schema == spec.Schema && p.Tables[i].Name == spec.Name {
+			return &p.Tables[i]
+		}
+	}
+	return nil
+}
+
+// readPublication returns nil when there is none of the name.
+func readPublication(ctx context.Context, conn *pgx.Conn, name string, version int) (*Publication, error) {
+	p := &Publication{Name: name}
+	generated := "false"
+	if version >= 180000 {
+		generated = "pubgencols = 's'"
+	}
+	err := conn.QueryRow(ctx, `select puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, `+generated+`, pg_has_role(pubowner, 'USAGE')
+		from pg_publication where pubname = $1`, name).
+		Scan(&p.AllTables, &p.Insert, &p.Update, &p.Delete, &p.Truncate, &p.ViaRoot, &p.Generated, &p.Owned)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read publication %s: %w", name, err)
+	}
+	filter := "false, false"
+	if version >= 150000 {
+		filter = `t.rowfilter is not null, coalesce((select pr.prattrs is not null from pg_publication_rel pr join pg_publication p on p.oid = pr.prpubid
+			where p.pubname = t.pubname and pr.prrelid = format('%I.%I', t.schemaname, t.tablename)::regclass), false)`
+	}
+	rows, err := conn.Query(ctx, `select t.schemaname, t.tablename, `+filter+` from pg_publication_tables t where t.pubname = $1 order by 1, 2`, name)
+	if err != nil {
+		return nil, fmt.Errorf("read tables of publication %s: %w", name, err)
+	}
+	p.Tables, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t PublishedTable, err error) {
+		return t, row.Scan(&t.Schema, &t.Name, &t.RowFilter, &t.ColumnList)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tables of publication %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// checkPublication reports what ensurePublication cannot or must not mend by itself.
+func (p *Preflight) checkPublication(t Target) {
+	pub, fs := p.Publication, &p.Findings
+	if pub == nil {
+		return
+	}
+	subject, name := "publication "+t.Publication, quoteIdent(t.Publication)
+	if pub.AllTables {
+		fs.add(Error, subject, "it is FOR ALL TABLES: every change of the database would be logged, and tables without a primary key could not be updated any more", "DROP PUBLICATION "+name+"; walrelay creates one with exactly the tables it needs")
+	}
+	if !pub.Insert || !pub.Update || !pub.Delete || !pub.Truncate {
+		fs.add(Error, subject, "it does not publish all of insert, update, delete and truncate, so clients would keep stale rows", "ALTER PUBLICATION "+name+" SET (publish = 'insert, update, delete, truncate');")
+	}
+	if !pub.ViaRoot {
+		p.checkPartitions(t, subject, name)
+	}
+	for _, spec := range t.Tables {
+		if pt := pub.table(spec); pt != nil {
+			if pt.RowFilter {
+				fs.add(Error, subject, "it has a row filter on "+spec.fullName()+": rows that leave it would vanish without an event", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
+			}
+			if pt.ColumnList {
+				fs.add(Error, subject, "it has a column list on "+spec.fullName()+", which makes Postgres refuse UPDATEs when the replica identity is not in it", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
+			}
+		}
+	}
+	p.checkExtraTables(t, subject, name)
+}
+
+func (p *Preflight) checkPartitions(t Target, subject, name string) {
+	for _, spec := range t.Tables {
+		if table := p.Tables[spec.fullName()]; table != nil && table.Kind == 'p' {
+			p.Findings.add(Error, subject, "it publishes partitions under their own names, but "+spec.fullName()+" is configured", "ALTER PUBLICATION "+name+" SET (publish_via_partition_root = true);")
+			return
+		}
+	}
+}
+
+func (p *Preflight) checkExtraTables(t Target, subject, name string) {
+	if p.Publication.AllTables {
+		return
+	}
+	for _, pt := range p.Publication.Tables {
+		wanted := slices.ContainsFunc(t.Tables, func(s TableSpec) bool { return s.Schema == pt.Schema && s.Name == pt.Name })
+		if !wanted {
+			q := quoteIdent(pt.Schema) + "." + quoteIdent(pt.Name)
+			p.Findings.add(Warning, subject, "it contains "+pt.Schema+"."+pt.Name+", which no channel uses: its changes are decoded and logged for nothing", "ALTER PUBLICATION "+name+" DROP TABLE "+q+";")
+		}
+	}
+}
+
+// publicationSQL is what brings the publication to exactly the tables asked for;
+// empty when it is there already.
+func (p *Preflight) publicationSQL(t Target) []string {
+	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+	if p.Server.Version >= 180000 {
+		options += ", publish_generated_columns = stored"
+	}
+	name := quoteIdent(t.Publication)
+	var missing []string
+	for _, spec := range t.Tables {
+		if p.Publication == nil || p.Publication.table(spec) == nil {
+			missing = append(missing, spec.quoted())
+		}
+	}
+	if p.Publication == nil {
+		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + strings.Join(missing, ", ") + " WITH (" + options + ");"}
+	}
+	var out []string
+	if p.Server.Version >= 180000 && !p.Publication.Generated { // before tables are added: FULL with an unpublished generated column breaks UPDATE
+		out = append(out, "ALTER PUBLICATION "+name+" SET (publish_generated_columns = stored);")
+	}
+	if len(missing) > 0 {
+		out = append(out, "ALTER PUBLICATION "+name+" ADD TABLE "+strings.Join(missing, ", ")+";")
+	}
+	return out
+}
+
+// ensurePublication creates or extends the publication; where the role may not, the
+// error has the SQL for somebody who may.
+func (p *Preflight) ensurePublication(ctx context.Context, conn *pgx.Conn, t Target) (changed []string, err error) {
+	for _, sql := range p.publicationSQL(t) {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			if sqlState(err) == "42501" {
+				return changed, &PermanentError{"prepare publication " + t.Publication, err, "as the owner of the tables (or a superuser) run: " + strings.Join(p.publicationSQL(t)[len(changed):], " ")}
+			}
+			return changed, fmt.Errorf("prepare publication %s (%s): %w", t.Publication, sql, err)
+		}
+		changed = append(changed, sql)
+	}
+	return changed, nil
+}

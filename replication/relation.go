@@ -1,0 +1,164 @@
+package replication
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// errMalformed: a message does not follow "Logical Replication Message Formats".
+var errMalformed = errors.New("malformed pgoutput message")
+
+// relations is the relation cache of one replication connection: a Relation
+// message replaces what was known of its OID. What pgoutput does not say (types,
+// primary key) is read from the catalog when the message arrives.
+type relations struct {
+	catalog func(context.Context) (*pgx.Conn, error)
+	byOID   map[uint32]*change.Relation
+}
+
+// announced is what a Relation message says.
+type announced struct {
+	oid          uint32
+	schema, name string
+	identity     byte
+	columns      []announcedColumn
+}
+
+type announcedColumn struct {
+	name     string
+	typeOID  uint32
+	identity bool
+}
+
+// learn handles a Relation message.
+func (r *relations) learn(ctx context.Context, msg []byte) error {
+	a, err := parseRelation(msg)
+	if err != nil {
+		return err
+	}
+	rel, err := r.describe(ctx, a)
+	if err != nil {
+		return fmt.Errorf("describe relation %s.%s: %w", a.schema, a.name, err)
+	}
+	r.byOID[a.oid] = rel
+	return nil
+}
+
+func (r *relations) describe(ctx context.Context, a *announced) (*change.Relation, error) {
+	conn, err := r.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	table, err := readTable(ctx, conn, a.schema, a.name)
+	if err != nil {
+		return nil, err
+	}
+	oids := make([]uint32, len(a.columns))
+	for i := range a.columns {
+		oids[i] = a.columns[i].typeOID
+	}
+	types, err := loadTypes(ctx, conn, oids)
+	if err != nil {
+		return nil, err
+	}
+	rel := &change.Relation{OID: a.oid, Schema: a.schema, Name: a.name, Identity: a.identity}
+	for _, c := range a.columns {
+		col := change.Column{Name: c.name, Identity: c.identity, Type: types[c.typeOID]}
+		if table != nil {
+			if tc := table.column(c.name); tc != nil {
+				col.NotNull = tc.NotNull
+			}
+		}
+		rel.Columns = append(rel.Columns, col)
+	}
+	rel.Key = keyOf(rel, table)
+	rel.ID, err = relationID(rel)
+	return rel, err
+}
+
+// keyOf finds the primary key by name. A table that is gone or was recreated since
+// falls back to the identity that the message flagged, which for DEFAULT is the
+// primary key of that moment.
+func keyOf(rel *change.Relation, table *Table) []int {
+	var key []int
+	if table != nil {
+		for _, name := range table.Key {
+			i := rel.Column(name)
+			if i < 0 {
+				key = nil
+				break
+			}
+			key = append(key, i)
+		}
+	}
+	if len(key) == 0 && rel.Identity == 'd' {
+		for i := range rel.Columns {
+			if rel.Columns[i].Identity {
+				key = append(key, i)
+			}
+		}
+	}
+	return key
+}
+
+// relationID hashes everything that the relation says.
+func relationID(rel *change.Relation) (uint64, error) {
+	rel.ID = 0
+	b, err := json.Marshal(rel)
+	if err != nil {
+		return 0, fmt.Errorf("hash relation: %w", err)
+	}
+	sum := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(sum[:]) | 1, nil // never 0
+}
+
+// parseRelation reads a Relation message without its type byte.
+func parseRelation(b []byte) (*announced, error) {
+	if len(b) < 4 {
+		return nil, errMalformed
+	}
+	a := &announced{oid: binary.BigEndian.Uint32(b)}
+	var ok1, ok2 bool
+	a.schema, b, ok1 = cString(b[4:])
+	a.name, b, ok2 = cString(b)
+	if !ok1 || !ok2 || len(b) < 3 {
+		return nil, errMalformed
+	}
+	if a.schema == "" {
+		a.schema = "pg_catalog" // pgoutput writes it so
+	}
+	a.identity = b[0]
+	n := int(binary.BigEndian.Uint16(b[1:]))
+	b = b[3:]
+	for range n {
+		if len(b) < 1 {
+			return nil, errMalformed
+		}
+		c := announcedColumn{identity: b[0]&1 != 0 || a.identity == 'f'}
+		var ok bool
+		if c.name, b, ok = cString(b[1:]); !ok || len(b) < 8 {
+			return nil, errMalformed
+		}
+		c.typeOID = binary.BigEndian.Uint32(b)
+		b = b[8:]
+		a.columns = append(a.columns, c)
+	}
+	return a, nil
+}
+
+func cString(b []byte) (string, []byte, bool) {
+	i := bytes.IndexByte(b, 0)
+	if i < 0 {
+		return "", nil, false
+	}
+	return string(b[:i]), b[i+1:], true
+}

@@ -1,0 +1,208 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// session is one connection's life: preflight, slot, stream. It returns why it ended.
+func (s *Source) session(ctx context.Context, streaming func()) error {
+	if err := s.waitIdle(ctx); err != nil {
+		return err
+	}
+	cat := &catalog{url: s.o.URL}
+	defer cat.close()
+	conn, err := cat.get(ctx)
+	if err != nil {
+		return err
+	}
+	repl, err := connectReplication(ctx, s.o.URL)
+	if err != nil {
+		return err
+	}
+	defer closeReplication(repl)
+	if err := s.prepare(ctx, conn, repl); err != nil {
+		return err
+	}
+	last, wal := s.o.Log.Head()
+	s.durable.Store(uint64(wal))
+	if err := s.startReplication(ctx, repl, wal); err != nil {
+		return err
+	}
+	s.inflow.start(last, wal)
+	defer s.inflow.stop()
+	s.streamed.Store(true)
+	s.state.set(State{Phase: PhaseStreaming, Since: time.Now()})
+	streaming()
+	return s.stream(ctx, repl, cat, last)
+}
+
+// stream runs receiver, confirmer and monitor until one of them ends.
+func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position) error {
+	g, ctx := errgroup.WithContext(ctx)
+	asked := make(chan struct{}, 1)
+	r := &receiver{
+		receive:   repl.ReceiveMessage,
+		inflow:    s.inflow,
+		relations: &relations{catalog: cat.get, byOID: map[uint32]*change.Relation{}},
+		have:      have,
+		maxEvent:  s.o.MaxEventBytes,
+		stats:     &s.stats,
+		reply:     func() { poke(asked) },
+	}
+	g.Go(func() error { return r.run(ctx) })
+	g.Go(func() error { return s.confirmAlways(ctx, repl, asked) })
+	g.Go(func() error { return s.monitor(ctx) })
+	g.Go(func() error { // ends the receiver, which reads without a deadline
+		<-ctx.Done()
+		_ = repl.Conn().Close() // the error that matters is the one that ended ctx
+		return nil
+	})
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) && context.Cause(ctx) != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// closeReplication gives the slot back at once instead of at wal_sender_timeout.
+func closeReplication(c *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Close(ctx) // it may be broken already
+}
+
+// prepare brings publication, slot and log together, in this order: the slot must
+// not exist before the publication, and the log's identity follows the slot.
+func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn) error {
+	p, err := Check(ctx, conn, s.o.Target)
+	if err != nil {
+		return err
+	}
+	if bad := p.Findings.Errors(); len(bad) > 0 {
+		return &PreflightError{bad}
+	}
+	s.warn(p)
+	if s.o.OnTables != nil {
+		s.o.OnTables(p.Tables)
+	}
+	changed, err := p.ensurePublication(ctx, conn, s.o.Target)
+	for _, sql := range changed {
+		s.log.Info("publication prepared", "sql", sql)
+	}
+	if err != nil {
+		return err
+	}
+	created := p.Slot == nil
+	confirmed := change.LSN(0)
+	if created {
+		if confirmed, err = createSlot(ctx, conn, s.o.Slot, p.Server.Version); err != nil {
+			return err
+		}
+		s.log.Info("replication slot created", "slot", s.o.Slot, "consistent_point", confirmed.String())
+	} else {
+		confirmed = p.Slot.Confirmed
+	}
+	ident, err := pglogrepl.IdentifySystem(ctx, repl)
+	if err != nil {
+		return fmt.Errorf("identify system: %w", err)
+	}
+	return s.reconcile(ctx, repl, ident, created, confirmed)
+}
+
+// warn logs warnings once per start.
+func (s *Source) warn(p *Preflight) {
+	if s.streamed.Load() {
+		return
+	}
+	for _, f := range p.Findings {
+		s.log.Warn(f.Subject+": "+f.Problem, "fix", f.Fix)
+	}
+}
+
+// reconcile compares log and slot. The log must belong to this cluster, and the
+// slot must not have been confirmed beyond what the log holds: Postgres would
+// silently begin at confirmed_flush_lsn and the changes between would be missing.
+func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, created bool, confirmed change.LSN) error {
+	id, timeline := s.o.Log.Identity()
+	_, wal := s.o.Log.Head()
+	begin := func(reason, why string) error {
+		if reason != "" {
+			s.log.Error("the event log cannot be continued: all clients get reset", "reason", reason, "cause", why)
+		}
+		return s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), confirmed, reason)
+	}
+	switch {
+	case id == "":
+		return begin("", "")
+	case id != ident.SystemID:
+		return &PermanentError{"open event log", fmt.Errorf("it belongs to the cluster with system identifier %s, postgres.url leads to %s", id, ident.SystemID),
+			"correct postgres.url, or give this cluster its own log.dir"}
+	case created:
+		return begin("gap", "the replication slot did not exist and was created at "+confirmed.String()+"; the log ends at "+wal.String())
+	case confirmed > wal:
+		return begin("gap", fmt.Sprintf("the slot is confirmed up to %s, beyond the log's end %s: changes between are lost", confirmed, wal))
+	case change.LSN(ident.XLogPos) < wal:
+		return begin("lineage", fmt.Sprintf("the server's WAL ends at %s, before the log's end %s: an older state of the cluster was restored", ident.XLogPos, wal))
+	case uint32(ident.Timeline) != timeline:
+		return s.followTimeline(ctx, repl, ident, timeline, wal, begin)
+	}
+	return nil
+}
+
+// followTimeline: after a promotion the log goes on if the old timeline was left
+// behind the log's end; else the new primary contradicts what clients have seen.
+func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, from uint32, wal change.LSN, begin func(string, string) error) error {
+	history, err := pglogrepl.TimelineHistory(ctx, repl, ident.Timeline)
+	if err != nil {
+		return fmt.Errorf("read history of timeline %d: %w", ident.Timeline, err)
+	}
+	left, ok := switchPoint(string(history.Content), from)
+	if !ok || left < wal {
+		return begin("lineage", fmt.Sprintf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, wal))
+	}
+	s.log.Info("timeline changed, the log goes on", "from", from, "to", ident.Timeline, "switch_point", left.String())
+	return s.o.Log.SetTimeline(ctx, uint32(ident.Timeline))
+}
+
+// startReplication asks for everything behind the log's end.
+func (s *Source) startReplication(ctx context.Context, repl *pgconn.PgConn, from change.LSN) error {
+	err := pglogrepl.StartReplication(ctx, repl, quoteSlot(s.o.Slot), pglogrepl.LSN(from), pglogrepl.StartReplicationOptions{
+		Mode: pglogrepl.LogicalReplication,
+		PluginArgs: []string{
+			"proto_version '1'",
+			"publication_names " + quoteLiteral(`"`+doubled(s.o.Publication)+`"`),
+			"messages 'true'",
+		},
+	})
+	if err == nil {
+		return nil
+	}
+	if sqlState(err) == "55006" { // object_in_use
+		return s.slotInUse(ctx)
+	}
+	return fmt.Errorf("start replication from slot %s: %w", s.o.Slot, err)
+}
+
+// slotInUse names the holder.
+func (s *Source) slotInUse(ctx context.Context) error {
+	e := &SlotInUseError{Slot: s.o.Slot}
+	conn, err := Connect(ctx, s.o.URL)
+	if err != nil {
+		return e
+	}
+	defer conn.Close(ctx)
+	if slot, err := readSlot(ctx, conn, s.o.Slot); err == nil && slot != nil {
+		e.PID, e.By = slot.ActivePID, slot.ActiveBy
+	}
+	return e
+}

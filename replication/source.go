@@ -1,0 +1,264 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Log is where changes go: an adapter over the event log.
+type Log interface {
+	// Append returns once b is durable. Readers may see b before. An error means
+	// that b is not durable; appending the same batch again goes on where it stopped.
+	Append(ctx context.Context, b *change.Batch) error
+	// Head is the last position appended and the WAL end recorded with it.
+	Head() (last change.Position, wal change.LSN)
+	// Identity is the cluster that the log belongs to; empty for a new log.
+	Identity() (systemID string, timeline uint32)
+	// Begin binds an empty log to a cluster, or starts a new generation of a log that
+	// cannot be continued. Changes are complete from floor on.
+	Begin(ctx context.Context, systemID string, timeline uint32, floor change.LSN, reason string) error
+	// SetTimeline records a promotion that the log survives.
+	SetTimeline(ctx context.Context, timeline uint32) error
+}
+
+// Options of a Source.
+type Options struct {
+	Target
+	// WALBudget bounds the WAL that the slot may hold back, in bytes: a warning at
+	// half of it, not ready at 80 %.
+	WALBudget int64
+	// MaxEventBytes bounds one row; see change.Shrink.
+	MaxEventBytes int
+	Log           Log
+	// OnTables is called after every preflight with what the catalog says.
+	OnTables func(map[string]*Table)
+	Logger   *slog.Logger
+}
+
+// Source keeps the replication stream. Run it once.
+type Source struct {
+	o      Options
+	log    *slog.Logger
+	inflow *inflow
+	stats  counters
+	state  stateBox
+	// durable is the WAL end that the log has on disk; what is confirmed.
+	durable atomic.Uint64
+	// idle has a value while the writer holds no batch.
+	idle chan struct{}
+	// confirm wakes the confirmer of the session: durable moved.
+	confirm chan struct{}
+	// streamed is set once a session has received from the slot.
+	streamed atomic.Bool
+}
+
+// New makes a Source; it does nothing until Run.
+func New(o Options) *Source {
+	if o.MaxEventBytes <= 0 {
+		o.MaxEventBytes = 1 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Source{o: o, log: o.Logger, inflow: newInflow(), idle: make(chan struct{}, 1), confirm: make(chan struct{}, 1)}
+	s.idle <- struct{}{}
+	s.state.set(State{Phase: PhaseConnecting})
+	return s
+}
+
+// Run streams until ctx ends (nil) or a person is needed before the first row
+// (*PermanentError, *PreflightError, *SlotInUseError). Every other failure is
+// logged once and tried again.
+func (s *Source) Run(ctx context.Context) error {
+	_, wal := s.o.Log.Head()
+	s.durable.Store(uint64(wal))
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.write(ctx) })
+	g.Go(func() error { return s.keepStreaming(ctx) })
+	return g.Wait()
+}
+
+// startPatience is how long a slot held by another process is waited for before
+// the first row: a walrelay that was killed lets go of it within moments.
+const startPatience = 15 * time.Second
+
+// keepStreaming runs sessions one after the other.
+func (s *Source) keepStreaming(ctx context.Context) error {
+	var retry backoff
+	start := time.Now()
+	down := false
+	for {
+		began := time.Now()
+		err := s.session(ctx, func() {
+			if down {
+				s.log.Info("replication is back", "slot", s.o.Slot)
+			}
+			down = false
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if s.fatal(err, time.Since(start)) {
+			return err
+		}
+		if !down || time.Since(began) > time.Minute {
+			s.log.Warn("replication lost, trying again", "cause", err)
+		}
+		down = true
+		s.state.lost(err)
+		if time.Since(began) > time.Minute {
+			retry.reset()
+		}
+		if !retry.wait(ctx) {
+			return nil
+		}
+	}
+}
+
+// fatal tells errors that only a person can mend, before anything was streamed.
+// Later the same errors are tried again: clients are served from the log meanwhile.
+func (s *Source) fatal(err error, waited time.Duration) bool {
+	if s.streamed.Load() {
+		return false
+	}
+	var permanent *PermanentError
+	var preflight *PreflightError
+	var inUse *SlotInUseError
+	return errors.As(err, &permanent) || errors.As(err, &preflight) || errors.As(err, &inUse) && waited > startPatience
+}
+
+// write appends batches to the log, one at a time, for as long as the Source runs:
+// a batch that was taken is finished even when its connection is gone.
+func (s *Source) write(ctx context.Context) error {
+	var started, lastIdle time.Time
+	tick := time.NewTicker(idlePace)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.inflow.ready:
+		case <-tick.C:
+		}
+		for {
+			if wait := appendPace - time.Since(started); wait > 0 {
+				time.Sleep(wait)
+			}
+			<-s.idle
+			now := time.Now()
+			b := s.inflow.take(now, now.Sub(lastIdle) >= idlePace)
+			if b == nil {
+				s.idle <- struct{}{}
+				break
+			}
+			started = now
+			if b.Changes == 0 {
+				lastIdle = now
+			}
+			ok := s.append(ctx, b)
+			s.idle <- struct{}{}
+			if !ok {
+				return nil
+			}
+		}
+	}
+}
+
+// append retries until the batch is durable; false when ctx ended.
+func (s *Source) append(ctx context.Context, b *change.Batch) bool {
+	var retry backoff
+	for failed := false; ; {
+		err := s.o.Log.Append(ctx, b)
+		if err == nil {
+			if failed {
+				s.log.Info("event log can be written again")
+				s.state.logError(nil)
+			}
+			s.durable.Store(uint64(b.WAL))
+			s.stats.appended(b)
+			poke(s.confirm)
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if !failed {
+			s.log.Error("event log cannot be written: nothing more is confirmed to Postgres until it can", "cause", err)
+			s.state.logError(err)
+		}
+		failed = true
+		if !retry.wait(ctx) {
+			return false
+		}
+	}
+}
+
+// catalog opens the connection that relation descriptions are read from when it is
+// first needed, and again when it was lost.
+type catalog struct {
+	url  string
+	conn *pgx.Conn
+}
+
+func (c *catalog) get(ctx context.Context) (*pgx.Conn, error) {
+	if c.conn != nil && !c.conn.IsClosed() {
+		return c.conn, nil
+	}
+	conn, err := Connect(ctx, c.url)
+	if err != nil {
+		return nil, err
+	}
+	c.conn = conn
+	return conn, nil
+}
+
+func (c *catalog) close() {
+	if c.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.conn.Close(ctx) // the connection is given up either way
+	c.conn = nil
+}
+
+// backoff waits longer each time, with jitter: 100 ms to 10 s.
+type backoff struct{ tries int }
+
+func (b *backoff) reset() { b.tries = 0 }
+
+func (b *backoff) wait(ctx context.Context) bool {
+	d := min(100*time.Millisecond<<min(b.tries, 10), 10*time.Second)
+	b.tries++
+	t := time.NewTimer(d/2 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// waitIdle waits until the writer holds no batch and nothing can be taken: the log's
+// head stands still.
+func (s *Source) waitIdle(ctx context.Context) error {
+	s.inflow.stop()
+	select {
+	case <-s.idle:
+		s.idle <- struct{}{}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the event log: %w", context.Cause(ctx))
+	}
+}
