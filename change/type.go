@@ -5,11 +5,13 @@ type Kind uint8
 
 // The kinds follow the categories of to_jsonb (json_categorize_type in
 // src/backend/utils/adt/jsonfuncs.c). KindText is everything else: a JSON string
-// of the text output.
+// of the text output. oid, xid and money are among them, as on the server. The
+// values are part of the event log's format: add new ones at the end.
 const (
 	KindText        Kind = iota
 	KindBool             // bool: t, f
-	KindInt              // int2, int4, int8
+	KindInt              // int2, int4
+	KindBigint           // int8, apart from KindInt because of Style.BigintString
 	KindFloat            // float4, float8: exponents, NaN, Infinity
 	KindNumeric          // numeric: NaN, Infinity
 	KindDate             // date
@@ -19,7 +21,7 @@ const (
 	KindJSONB            // jsonb: canonical text
 	KindHstore           // extension hstore: an object of strings and nulls
 	KindArray            // any array: {...}
-	KindVector           // int2vector, oidvector: numbers separated by blanks
+	KindVector           // int2vector, oidvector: elements separated by blanks
 	KindComposite        // row types: (...)
 )
 
