@@ -67,22 +67,19 @@ type Position struct {
 }
 
 // Before is the cursor that knows every transaction with a commit LSN below l
-// and nothing else: what a bare LSN from outside means.
+// and nothing else: what a bare LSN from outside means, and a WAL end told by
+// Postgres.
+//
+// WAL records begin at multiples of 8, so for such an l no commit has the LSN that
+// the cursor names; any index would do, and 0 prints short.
 func Before(l LSN) Position {
-	if l == 0 {
+	switch {
+	case l == 0:
 		return Position{}
+	case l%8 == 0:
+		return Position{Commit: l - 1}
 	}
 	return Position{Commit: l - 1, Index: math.MaxUint64}
-}
-
-// BeforeAligned is Before for a WAL end told by Postgres, in a form that prints
-// short. WAL records begin at multiples of 8, so no commit has the LSN it names.
-func BeforeAligned(l LSN) Position {
-	l &^= 7
-	if l == 0 {
-		return Position{}
-	}
-	return Position{Commit: l - 1}
 }
 
 // Compare returns -1, 0 or +1.

@@ -268,7 +268,7 @@ func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 // waitAhead bounds the wait of a client that is ahead of the log: the changes that
 // it saw are replayed when walrelay or its disk lost them, else they never existed.
 func (h *Hub) waitAhead(s *Subscriber, id EventID) {
-	if !change.BeforeAligned(h.events.Bounds().WAL).Less(id.At) {
+	if !change.Before(h.events.Bounds().WAL).Less(id.At) {
 		return
 	}
 	s.aheadTimer = time.AfterFunc(h.aheadWait, func() {

@@ -80,7 +80,7 @@ func (l *lane) step() (bool, error) {
 		return false, err
 	}
 	if b == nil {
-		if idle := change.BeforeAligned(bounds.WAL); bounds.Last.Compare(l.at) <= 0 && l.at.Less(idle) {
+		if idle := change.Before(bounds.WAL); bounds.Last.Compare(l.at) <= 0 && l.at.Less(idle) {
 			l.move(idle)
 		}
 		return false, nil
