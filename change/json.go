@@ -77,10 +77,10 @@ func (w *writer) typed(dst []byte, t *Type, text []byte) ([]byte, bool) {
 	switch t.Kind {
 	case KindBool:
 		return appendBool(dst, text)
-	case KindInt, KindFloat:
+	case KindInt:
+		return appendNumberStyle(dst, text, w.style.BigintString && t.BaseName() == "bigint")
+	case KindFloat:
 		return appendNumber(dst, text)
-	case KindBigint:
-		return appendNumberStyle(dst, text, w.style.BigintString)
 	case KindNumeric:
 		return appendNumberStyle(dst, text, w.style.NumericString)
 	case KindTimestamp, KindTimestampTZ:

@@ -12,7 +12,7 @@ import (
 var (
 	boolType    = &Type{OID: 16, Name: "boolean", Kind: KindBool}
 	intType     = &Type{OID: 23, Name: "integer", Kind: KindInt}
-	bigintType  = &Type{OID: 20, Name: "bigint", Kind: KindBigint}
+	bigintType  = &Type{OID: 20, Name: "bigint", Kind: KindInt}
 	floatType   = &Type{OID: 701, Name: "double precision", Kind: KindFloat}
 	numericType = &Type{OID: 1700, Name: "numeric", Kind: KindNumeric}
 	dateType    = &Type{OID: 1082, Name: "date", Kind: KindDate}
@@ -247,6 +247,7 @@ func TestAppendJSONStyle(t *testing.T) {
 	}{
 		{bigintType, bigints, "9223372036854775807", `"9223372036854775807"`},
 		{bigintType, bigints, "x", `"x"`},
+		{&Type{Name: "public.id", Base: "bigint", Kind: KindInt}, bigints, "1", `"1"`},
 		{bigintType, numerics, "1", `1`},
 		{numericType, numerics, "1.50", `"1.50"`},
 		{numericType, numerics, "NaN", `"NaN"`},

@@ -10,8 +10,7 @@ type Kind uint8
 const (
 	KindText        Kind = iota
 	KindBool             // bool: t, f
-	KindInt              // int2, int4
-	KindBigint           // int8, apart from KindInt because of Style.BigintString
+	KindInt              // int2, int4, int8
 	KindFloat            // float4, float8: exponents, NaN, Infinity
 	KindNumeric          // numeric: NaN, Infinity
 	KindDate             // date
@@ -49,4 +48,13 @@ type Type struct {
 type Field struct {
 	Name string `json:"name"`
 	Type *Type  `json:"type"`
+}
+
+// BaseName is the name of the type itself or, for a domain, of the type below it:
+// "bigint".
+func (t *Type) BaseName() string {
+	if t.Base != "" {
+		return t.Base
+	}
+	return t.Name
 }
