@@ -14,7 +14,9 @@ import (
 type TableSpec struct {
 	// Schema and Name are unquoted.
 	Schema, Name string
-	Uses         []ColumnUse
+	// Ref leads back to the place in the configuration; it is handed through to findings.
+	Ref  any
+	Uses []ColumnUse
 }
 
 // ColumnUse is one column that the configuration names.
@@ -22,7 +24,7 @@ type ColumnUse struct {
 	Column string
 	// Compared: rules read the column's old value, so the replica identity must carry it.
 	Compared bool
-	// Ref leads back to the place in the configuration; it is handed through to findings.
+	// Ref is as in TableSpec.
 	Ref any
 }
 

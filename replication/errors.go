@@ -17,7 +17,10 @@ type PermanentError struct {
 }
 
 func (e *PermanentError) Error() string {
-	s := e.Op + ": " + e.Cause.Error()
+	s := e.Cause.Error()
+	if e.Op != "" {
+		s = e.Op + ": " + s
+	}
 	if e.Fix != "" {
 		s += "; fix: " + e.Fix
 	}

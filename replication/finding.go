@@ -27,7 +27,7 @@ type Finding struct {
 	Problem string
 	// Fix is what to do, as SQL where SQL does it. Empty when there is nothing to do.
 	Fix string
-	// Ref is the ColumnUse.Ref that it came from, or nil.
+	// Ref is that of the ColumnUse or TableSpec that it came from, or nil.
 	Ref any
 }
 

@@ -54,8 +54,14 @@ func Check(ctx context.Context, conn *pgx.Conn, t Target) (*Preflight, error) {
 			return nil, err
 		}
 		p.Tables[spec.fullName()] = table
+		known := len(p.Findings)
 		if err := p.checkTable(ctx, conn, spec, table); err != nil {
 			return nil, err
+		}
+		for i := range p.Findings[known:] {
+			if f := &p.Findings[known+i]; f.Ref == nil {
+				f.Ref = spec.Ref
+			}
 		}
 	}
 	var err error

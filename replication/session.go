@@ -93,7 +93,9 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	}
 	s.warn(p)
 	if s.o.OnTables != nil {
-		s.o.OnTables(p.Tables)
+		if err := s.o.OnTables(p.Tables); err != nil {
+			return err
+		}
 	}
 	changed, err := p.ensurePublication(ctx, conn, s.o.Target)
 	for _, sql := range changed {

@@ -40,8 +40,9 @@ type Options struct {
 	// MaxEventBytes bounds one row; see change.Shrink.
 	MaxEventBytes int
 	Log           Log
-	// OnTables is called after every preflight with what the catalog says.
-	OnTables func(map[string]*Table)
+	// OnTables is called after every preflight with what the catalog says; an error
+	// ends the attempt like a finding.
+	OnTables func(map[string]*Table) error
 	Logger   *slog.Logger
 }
 

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/walrelay/walrelay/channel"
+	"github.com/walrelay/walrelay/config"
+	"github.com/walrelay/walrelay/eventlog"
+	"github.com/walrelay/walrelay/httpapi"
+	"github.com/walrelay/walrelay/replication"
+)
+
+func newServeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Follow the database and serve the channels (the default)",
+		Long: "Follows the database and serves the channels until SIGTERM or Ctrl-C, which drain: new streams are refused, open ones get\n" +
+			"an end event and come back elsewhere or later with their last id. Exits 0 after a drain, 1 on any failure.",
+		Args: cobra.NoArgs,
+	}
+	path := configFlag(cmd)
+	level := cmd.Flags().String("log-level", "info", "debug, info, warn or error")
+	format := cmd.Flags().String("log-format", "text", "text or json")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		log, err := newLogger(*level, *format)
+		if err != nil {
+			return err
+		}
+		cfg, err := config.Load(*path, os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), cfg, log)
+	}
+	return cmd
+}
+
+func newLogger(level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level: %q is not a level (debug, info, warn, error)", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format: %q is not a format (text, json)", format)
+}
+
+// serve wires the daemon and runs it until ctx ends or a part fails. Parts stop in
+// the order of the way of a row, from its end: streams, lanes, replication, log.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	registry := prometheus.NewRegistry()
+	events, err := eventlog.Open(eventlog.Options{Dir: cfg.Log.Dir, Retention: cfg.Log.Retention, MaxBytes: cfg.Log.MaxBytes, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, events.Close()) }()
+	hub := channel.New(channel.Options{Log: events, Rules: rules(cfg), QueueBytes: int(cfg.HTTP.Limits.Queue), Logger: log})
+	source := replication.New(replication.Options{
+		Target:        target(cfg),
+		WALBudget:     cfg.Postgres.WALBudget,
+		MaxEventBytes: int(cfg.Log.MaxEventBytes),
+		Log:           sourceLog{events},
+		OnTables:      func(tables map[string]*replication.Table) error { return learn(cfg, hub, tables) },
+		Logger:        log,
+	})
+	source.Register(registry)
+	server, err := httpapi.New(serverOptions(cfg, hub, events, source, registry, log))
+	if err != nil {
+		return err
+	}
+	if err := server.Listen(ctx); err != nil {
+		return err
+	}
+	return located(cfg, run(ctx, server, hub, source))
+}
+
+// run runs the parts. The first failure stops all; a drain stops the server first,
+// then the rest.
+func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *replication.Source) error {
+	g, failed := errgroup.WithContext(context.WithoutCancel(ctx))
+	behind, stopBehind := context.WithCancel(failed) // hub and source: they outlive the streams
+	defer stopBehind()
+	front, stopFront := context.WithCancel(ctx)
+	defer stopFront()
+	context.AfterFunc(failed, stopFront)
+	g.Go(func() error { return hub.Run(behind) })
+	g.Go(func() error { return source.Run(behind) })
+	g.Go(func() error {
+		defer stopBehind()
+		return server.Serve(front)
+	})
+	return g.Wait()
+}
+
+// serverOptions translates the configuration for httpapi.
+func serverOptions(cfg *config.Config, hub *channel.Hub, events *eventlog.Log, source *replication.Source, registry *prometheus.Registry, log *slog.Logger) httpapi.Options {
+	h := cfg.HTTP
+	o := httpapi.Options{
+		Hub: httpapi.FromHub(hub), Logger: log, Registry: registry,
+		Listen: h.Listen, BasePath: h.BasePath, TLSCert: h.TLS.Cert, TLSKey: h.TLS.Key, H2C: h.H2C,
+		AllowedOrigins: h.AllowedOrigins, TrustedProxies: h.TrustedProxies,
+		Limits:    httpapi.Limits{Connections: h.Limits.Connections, PerIP: h.Limits.PerIP, Channels: h.Limits.Channels},
+		Heartbeat: h.Heartbeat, Retry: h.Retry, ShutdownTimeout: h.ShutdownTimeout,
+		Admin: httpapi.AdminOptions{
+			Listen: cfg.Admin.Listen,
+			Checks: []httpapi.Check{func() []httpapi.Reason { return readyReasons(source) }},
+			Log:    events.Bounds,
+			Slot:   func() any { return slotFigures(source) },
+		},
+	}
+	if h.Upstream != nil {
+		o.Upstream = h.Upstream.String()
+	}
+	return o
+}
+
+func readyReasons(source *replication.Source) []httpapi.Reason {
+	var out []httpapi.Reason
+	for check, message := range source.Reasons() {
+		out = append(out, httpapi.Reason{Check: check, Message: strings.ReplaceAll(message, "\n", "; ")})
+	}
+	return out
+}
+
+// slotFigures is the slot in /readyz.
+func slotFigures(source *replication.Source) any {
+	s := source.State().Slot
+	if s == nil {
+		return nil
+	}
+	return map[string]any{"name": s.Name, "wal_status": s.WALStatus, "confirmed_flush_lsn": s.Confirmed.String(), "restart_lsn": s.Restart.String(), "retained_bytes": s.Retained}
+}

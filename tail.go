@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/walrelay/walrelay/config"
+)
+
+func newTailCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tail CHANNEL...",
+		Short: "Print the events of channels as they happen",
+		Long: "Subscribes to channels of a running walrelay and prints every event once, also over restarts of walrelay.\n" +
+			"The address comes from the configuration file, or from --url.",
+		Args: cobra.MinimumNArgs(1),
+	}
+	path := configFlag(cmd)
+	t := &tailer{out: os.Stdout, status: os.Stderr}
+	cmd.Flags().StringVar(&t.base, "url", "", "address of the stream, for example http://127.0.0.1:8080/events (default: from the configuration)")
+	cmd.Flags().BoolVar(&t.json, "json", false, "print the events as JSON, one a line")
+	cmd.Flags().StringVar(&t.lastID, "from", "", "begin behind this event `ID` or at this LSN (default: now)")
+	cmd.Flags().IntVar(&t.count, "count", 0, "stop after `N` row events (default: never)")
+	cmd.RunE = func(cmd *cobra.Command, channels []string) error {
+		if t.base == "" {
+			cfg, err := config.Load(*path, os.LookupEnv)
+			if err != nil {
+				return err
+			}
+			t.base = streamURL(cfg)
+		}
+		t.channels = channels
+		return t.run(cmd.Context())
+	}
+	return cmd
+}
+
+// streamURL is where a local client reaches the configured server.
+func streamURL(cfg *config.Config) string {
+	scheme := "http"
+	if cfg.HTTP.TLS.Cert != "" {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(cfg.HTTP.Listen)
+	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + cfg.HTTP.BasePath
+}
+
+// tailer is a subscriber on the terminal.
+type tailer struct {
+	base     string
+	channels []string
+	lastID   string
+	json     bool
+	count    int
+	out      io.Writer
+	status   io.Writer
+
+	// held are events whose position goes on in the next event: they carry no id, so
+	// after a cut they come again. They are printed with the one that has the id.
+	held    [][]byte
+	printed int
+}
+
+// tailEvent is one line of the ndjson stream.
+type tailEvent struct {
+	Event    string          `json:"event"`
+	ID       string          `json:"id"`
+	Channel  string          `json:"channel"`
+	Key      json.RawMessage `json:"key"`
+	Row      json.RawMessage `json:"row"`
+	Data     json.RawMessage `json:"data"`
+	Reason   string          `json:"reason"`
+	Resumed  bool            `json:"resumed"`
+	Position string          `json:"position"`
+	Error    string          `json:"error"`
+	Message  string          `json:"message"`
+	Tx       struct {
+		At time.Time `json:"at"`
+	} `json:"tx"`
+}
+
+var errTailDone = errors.New("count reached")
+
+// finalError is an answer that will not change by asking again.
+type finalError struct{ msg string }
+
+func (e *finalError) Error() string { return e.msg }
+
+// run subscribes again and again until ctx ends or the answer is final.
+func (t *tailer) run(ctx context.Context) error {
+	wait := 100 * time.Millisecond
+	for {
+		began := time.Now()
+		err := t.follow(ctx)
+		t.held = nil
+		var final *finalError
+		switch {
+		case ctx.Err() != nil || errors.Is(err, errTailDone):
+			return nil
+		case errors.As(err, &final):
+			return err
+		}
+		if time.Since(began) > time.Second {
+			wait = 100 * time.Millisecond
+			fmt.Fprintf(t.status, "tail: connection lost (%v), trying again\n", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 2*time.Second)
+	}
+}
+
+// follow reads one stream to its end.
+func (t *tailer) follow(ctx context.Context) error {
+	q := url.Values{"channel": t.channels}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.base+"?"+q.Encode(), nil)
+	if err != nil {
+		return &finalError{fmt.Sprintf("tail %s: %v", t.base, err)}
+	}
+	req.Header.Set("Accept", "application/x-ndjson")
+	if t.lastID != "" {
+		req.Header.Set("Last-Event-ID", t.lastID)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return t.refused(resp)
+	}
+	lines := bufio.NewReaderSize(resp.Body, 1<<16)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return err
+		}
+		if err := t.line(line); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *tailer) refused(resp *http.Response) error {
+	var e tailEvent
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16)) // what arrived is what there is to say
+	if json.Unmarshal(body, &e) != nil || e.Message == "" {
+		e.Message = resp.Status
+	}
+	msg := fmt.Sprintf("tail %v: %s", t.channels, e.Message)
+	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
+		return errors.New(msg)
+	}
+	return &finalError{msg}
+}
+
+func (t *tailer) line(line []byte) error {
+	var e tailEvent
+	if err := json.Unmarshal(line, &e); err != nil {
+		return fmt.Errorf("unreadable event %.80q: %w", line, err)
+	}
+	switch e.Event {
+	case "heartbeat":
+		t.lastID = e.ID
+		return nil
+	case "ready", "end":
+		t.control(&e)
+		return nil
+	}
+	t.held = append(t.held, t.format(&e, line))
+	if e.ID == "" {
+		return nil
+	}
+	for _, l := range t.held {
+		if _, err := t.out.Write(l); err != nil {
+			return &finalError{fmt.Sprintf("tail: write output: %v", err)}
+		}
+		t.printed++
+	}
+	t.held, t.lastID = t.held[:0], e.ID
+	if t.count > 0 && t.printed >= t.count {
+		return errTailDone
+	}
+	return nil
+}
+
+func (t *tailer) control(e *tailEvent) {
+	switch {
+	case e.Event == "end":
+		fmt.Fprintf(t.status, "tail: stream ended by walrelay: %s\n", e.Reason)
+	case e.Resumed:
+		fmt.Fprintf(t.status, "tail: resumed at %s\n", e.ID)
+	default:
+		fmt.Fprintf(t.status, "tail: live at %s\n", e.Position)
+	}
+	if e.Event == "ready" && e.ID != "" {
+		t.lastID = e.ID
+	}
+}
+
+// format renders one event as a line.
+func (t *tailer) format(e *tailEvent, line []byte) []byte {
+	if t.json {
+		return append([]byte(nil), line...)
+	}
+	body := e.Row
+	switch {
+	case e.Event == "reset":
+		return fmt.Appendf(nil, "%-15s %-20s reset    forget the rows of this channel: %s\n", time.Now().UTC().Format("15:04:05.000000"), e.Channel, e.Reason)
+	case e.Event == "message":
+		body = e.Data
+	}
+	return fmt.Appendf(nil, "%-15s %-20s %-8s %s %s\n", e.Tx.At.UTC().Format("15:04:05.000000"), e.Channel, e.Event, e.Key, body)
+}
