@@ -1,0 +1,45 @@
+// Package httpapi carries events to clients over HTTP: step 5 of the way of a row
+// (docs/architecture.md). It knows nothing of rows; what it sends is what the hub
+// (package channel) rendered. The public listener has the streams, the admin
+// listener health, metrics and profiles, and the two never share a port.
+//
+// # What a client may ask
+//
+//	GET {base}/order/7                    one channel; its name is the rest of the path
+//	GET {base}?channel=orders&channel=…   several channels on one stream
+//
+// The Accept header chooses the transport: text/event-stream (also */* and none),
+// application/x-ndjson (one JSON object a line), application/json (one long-poll
+// answer, ?wait=25s). Last-Event-ID, ?last_event_id= and ?lastEventId= name where
+// to go on, in this order of precedence; an empty value means none. An id that
+// cannot be understood is no HTTP error, since a browser would never come back from
+// one: the hub answers it in band with reset{unknown-id}.
+//
+// # What a client gets
+//
+// A native EventSource stops for ever at any status but 200. So only what cannot
+// change by itself is answered with a status (400, 401, 403, 404, 405, 406, with a
+// JSON body that says what to do). Trouble that passes is, for an event stream,
+// 200 with retry: and event: end; for the other transports 503 or 429 with
+// Retry-After.
+//
+// One stream has one writer. The response sink is one goroutine with one select
+// over the end of the request, the drain, the stream's lifetime, the subscriber's
+// wake-up and the heartbeat; everything pending goes out as one write and one
+// flush. A write that makes no progress within the write timeout ends the stream;
+// a heartbeat (an id-only frame) is written after an idle period and finds clients
+// that are gone. What is buffered here for one stream is at most 32 KiB; the queue
+// behind it belongs to the hub.
+//
+// # Life of a Server
+//
+// [New] checks options, [Server.Listen] opens the sockets, [Server.Serve] runs until
+// its context ends and then drains: new streams are told to come back, open ones get
+// end{draining} with a jittered retry, the listeners close, and every goroutine is
+// waited for. Serve returns nil after a drain that went well.
+//
+// What this package does not do: it compresses nothing (a compressor holds events
+// back), it decides nothing about rows, and neither cookies, authorization headers
+// nor query values get into its logs, metrics or error texts (an error names the
+// channel that was asked for, nothing else of the request).
+package httpapi

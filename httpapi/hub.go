@@ -1,0 +1,40 @@
+package httpapi
+
+import (
+	"context"
+
+	"github.com/walrelay/walrelay/channel"
+)
+
+// Hub is what this package needs of *channel.Hub; [FromHub] adapts one. Safe for
+// concurrent use.
+type Hub interface {
+	// Subscribe returns once the subscription is in place. Its errors are those of
+	// channel.Hub.Subscribe.
+	Subscribe(ctx context.Context, r channel.Request) (Subscriber, error)
+	Stats() channel.Stats
+}
+
+// Subscriber is what this package needs of *channel.Subscriber, which documents the
+// methods. One goroutine at a time calls them.
+type Subscriber interface {
+	Changed() <-chan struct{}
+	Take() []*channel.Run
+	Ended() (reason string, ended bool)
+	Heartbeat(dst []byte) []byte
+	LastID() string
+	Close()
+}
+
+// FromHub makes h a Hub.
+func FromHub(h *channel.Hub) Hub { return hubAdapter{h} }
+
+type hubAdapter struct{ *channel.Hub }
+
+func (a hubAdapter) Subscribe(ctx context.Context, r channel.Request) (Subscriber, error) {
+	s, err := a.Hub.Subscribe(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}

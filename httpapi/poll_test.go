@@ -1,0 +1,137 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walrelay/walrelay/channel"
+)
+
+const acceptJSON = "Accept: application/json"
+
+func TestPollAnswersAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := newFakeHub()
+		hub.first = []*channel.Run{readyRun, insert("0/20.0.aaaaaa", `{"channel":"orders"}`)}
+		s := newServer(t, Options{Hub: hub})
+		w, leave := open(t, s, "/events/orders?last_event_id=0/10.0.aaaaaa", acceptJSON)
+		leave()
+		// The hub says that the subscriber is complete up to 0/10, an older position
+		// than the event's only here; the newer of what it says counts.
+		hub.subs[0].id = "0/30.0.aaaaaa"
+		if got, want := w.take(), `{"events":[{"event":"insert","id":"0/20.0.aaaaaa","channel":"orders"}],"last_event_id":"0/10.0.aaaaaa"}`+"\n"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if w.status != 200 || w.header.Get("Content-Type") != "application/json" || w.header.Get("Cache-Control") != "no-store, no-transform" {
+			t.Errorf("status %d, header %v", w.status, w.header)
+		}
+		if !hub.subs[0].isClosed() || ends(t, s, endComplete) != 1 {
+			t.Error("the subscriber was not closed")
+		}
+	})
+}
+
+func TestPollWaits(t *testing.T) {
+	tests := []struct {
+		name, query string
+		after       time.Duration // until something happens
+		happens     func(*Server, *fakeSub)
+		want        string
+		took        time.Duration
+	}{
+		{
+			name: "nothing", after: time.Hour, took: 25 * time.Second,
+			want: `{"events":[],"last_event_id":"0/10.0.aaaaaa"}`,
+		},
+		{
+			name: "nothing, chosen wait", query: "?wait=3s", after: time.Hour, took: 3 * time.Second,
+			want: `{"events":[],"last_event_id":"0/10.0.aaaaaa"}`,
+		},
+		{
+			name: "first poll without waiting", query: "?wait=0", after: time.Hour, took: 0,
+			want: `{"events":[],"last_event_id":"0/10.0.aaaaaa"}`,
+		},
+		{
+			name: "resume without waiting gives the log some time", query: "?wait=0&last_event_id=0/10", after: time.Hour, took: minResumeWait,
+			want: `{"events":[],"last_event_id":"0/10.0.aaaaaa"}`,
+		},
+		{
+			name: "event", after: 4 * time.Second, took: 4 * time.Second,
+			happens: func(_ *Server, sub *fakeSub) {
+				sub.push(newRun(time.Now(), channel.Event{Name: "delete", Data: []byte(`{"n":1}`)}, channel.Event{Name: "insert", ID: "0/20.1.aaaaaa", Data: []byte(`{"n":2}`)}))
+			},
+			want: `{"events":[{"event":"delete","n":1},{"event":"insert","id":"0/20.1.aaaaaa","n":2}],"last_event_id":"0/10.0.aaaaaa"}`,
+		},
+		{
+			name: "more is queued behind the answer", after: 4 * time.Second, took: 4 * time.Second,
+			happens: func(_ *Server, sub *fakeSub) {
+				sub.id = ""
+				sub.push(insert("0/20.1.aaaaaa", `{"n":1}`))
+			},
+			want: `{"events":[{"event":"insert","id":"0/20.1.aaaaaa","n":1}],"last_event_id":"0/20.1.aaaaaa"}`,
+		},
+		{
+			name: "the hub ends the stream", after: time.Second, took: time.Second,
+			happens: func(_ *Server, sub *fakeSub) { sub.finish("gap") },
+			want:    `{"events":[{"event":"end","reason":"gap"}],"last_event_id":"0/10.0.aaaaaa"}`,
+		},
+		{
+			name: "drain", after: time.Second, took: time.Second,
+			happens: func(s *Server, _ *fakeSub) { s.streams.close() },
+			want:    `{"events":[{"event":"end","reason":"draining"}],"last_event_id":"0/10.0.aaaaaa"}`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hub := newFakeHub()
+				s := newServer(t, Options{Hub: hub})
+				since := time.Now()
+				answered := make(chan time.Duration, 1)
+				hub.first = append(hub.first, nil)[:1]
+				w, _ := open(t, s, "/events/orders"+tt.query, acceptJSON)
+				sub := hub.subs[0]
+				go func() {
+					for !sub.isClosed() {
+						time.Sleep(100 * time.Millisecond)
+					}
+					answered <- time.Since(since)
+				}()
+				if tt.happens != nil {
+					time.Sleep(tt.after)
+					tt.happens(s, sub)
+				}
+				took := <-answered
+				if took < tt.took || took > tt.took+100*time.Millisecond {
+					t.Errorf("answered after %v, want %v", took, tt.took)
+				}
+				synctest.Wait()
+				got := w.take()
+				if got != tt.want+"\n" {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+				if !json.Valid([]byte(got)) {
+					t.Errorf("%s is no JSON", got)
+				}
+			})
+		})
+	}
+}
+
+// A client that leaves gets no answer, and its subscription ends.
+func TestPollClientLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := newFakeHub()
+		s := newServer(t, Options{Hub: hub})
+		w, leave := open(t, s, "/events/orders", acceptJSON)
+		leave()
+		if !hub.subs[0].isClosed() || ends(t, s, endClient) != 1 {
+			t.Error("the subscriber was not closed")
+		}
+		if got := w.take(); got != "" {
+			t.Errorf("wrote %q", got)
+		}
+	})
+}

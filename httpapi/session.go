@@ -1,0 +1,170 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/walrelay/walrelay/channel"
+)
+
+// Reasons why a stream ended, beside those that the hub gives.
+const (
+	endRenew    = "renew"         // max_stream reached
+	endClient   = "client_closed" // the client went away
+	endSlow     = "slow_client"   // a write made no progress within the write timeout
+	endWrite    = "write_failed"  // any other error of a write
+	endComplete = "answered"      // a long poll got its answer
+)
+
+// stream is one accepted subscription on its way to its client.
+type stream struct {
+	sub      Subscriber
+	encoding encoding
+	retry    time.Duration
+	// life ends the stream with end{renew}; 0 means never.
+	life time.Duration
+	// drain is closed when the server drains.
+	drain   <-chan struct{}
+	traffic *traffic
+
+	once    sync.Once
+	release func(reason string)
+}
+
+// finish closes the subscription and gives back what the stream held. Whoever
+// carries the stream calls it at its end; calls after the first do nothing.
+func (st *stream) finish(reason string) {
+	st.once.Do(func() {
+		st.sub.Close()
+		st.release(reason)
+	})
+}
+
+// sink carries streams to clients. It is the only writer of a stream it was given
+// and calls finish at the stream's end, which may be after carry has returned.
+type sink interface {
+	carry(w http.ResponseWriter, r *http.Request, st *stream)
+}
+
+// responseSink writes to the ResponseWriter from the handler's goroutine. It works
+// for every protocol and system.
+type responseSink struct {
+	heartbeat, writeTimeout time.Duration
+}
+
+func (k *responseSink) carry(w http.ResponseWriter, r *http.Request, st *stream) {
+	reason := endWrite
+	defer func() { st.finish(reason) }()
+	out := newWire(w, r, k.writeTimeout, st.traffic)
+	defer out.drop()
+	var err error
+	if reason, err = k.run(r.Context(), out, st); err != nil {
+		reason = endOf(r.Context(), err)
+	}
+}
+
+// endOf is the reason for which a write failed.
+func endOf(ctx context.Context, err error) string {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return endSlow
+	case ctx.Err() != nil:
+		return endClient
+	}
+	return endWrite
+}
+
+// always is ready to receive from.
+var always = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// run is the one loop of a stream. It returns why the stream ended, once the client
+// has been told.
+func (k *responseSink) run(ctx context.Context, out *wire, st *stream) (string, error) {
+	beat := time.NewTimer(k.heartbeat)
+	defer beat.Stop()
+	var expired <-chan time.Time
+	if st.life > 0 {
+		life := time.NewTimer(st.life)
+		defer life.Stop()
+		expired = life.C
+	}
+	out.take()
+	out.buf = st.encoding.opening(out.buf, around(st.retry))
+	changed := always
+	wrote := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return endClient, nil
+		case <-st.drain:
+			return k.end(out, st, codeDraining)
+		case <-expired:
+			return k.end(out, st, endRenew)
+		case <-changed:
+			more, reason, err := k.pass(out, st)
+			if err != nil || reason != "" {
+				return reason, err
+			}
+			changed = st.sub.Changed()
+			if more {
+				changed, wrote = always, time.Now()
+			}
+		case <-beat.C:
+			if idle := time.Since(wrote); idle < k.heartbeat {
+				beat.Reset(k.heartbeat - idle)
+				continue
+			}
+			if err := k.beat(out, st); err != nil {
+				return "", err
+			}
+			wrote = time.Now()
+			beat.Reset(k.heartbeat)
+		}
+	}
+}
+
+// pass writes what is queued. more says that Take must be asked again, reason that
+// the hub has ended the stream. Ended is asked before Take: what was queued before
+// the end is still written.
+func (k *responseSink) pass(out *wire, st *stream) (more bool, reason string, err error) {
+	end, ended := st.sub.Ended()
+	runs := st.sub.Take()
+	if len(runs) == 0 && ended {
+		reason, err = k.end(out, st, end)
+		return false, reason, err
+	}
+	return len(runs) > 0, "", out.send(st.encoding, runs)
+}
+
+func (k *responseSink) beat(out *wire, st *stream) error {
+	out.take()
+	out.buf = st.encoding.heartbeat(out.buf, st.sub)
+	if err := out.flush(); err != nil {
+		return err
+	}
+	st.traffic.heartbeats.Inc()
+	return nil
+}
+
+// end tells the client why and when to come back.
+func (k *responseSink) end(out *wire, st *stream, reason string) (string, error) {
+	out.take()
+	out.buf = st.encoding.end(out.buf, reason, retryAfterEnd(reason, st.retry))
+	return reason, out.flush()
+}
+
+// frames is how many events runs hold.
+func frames(runs []*channel.Run) (n int) {
+	for _, r := range runs {
+		n += len(r.Frames)
+	}
+	return n
+}

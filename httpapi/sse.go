@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/walrelay/walrelay/channel"
+)
+
+// encoding is how a stream's events look on the wire.
+type encoding interface {
+	// opening comes before the first event.
+	opening(dst []byte, retry time.Duration) []byte
+	// run hands the events of r to out.
+	run(out *wire, r *channel.Run) error
+	// heartbeat shows the client how far it is complete, or just that we live.
+	heartbeat(dst []byte, sub Subscriber) []byte
+	// end is the last event: come back after retry.
+	end(dst []byte, reason string, retry time.Duration) []byte
+}
+
+// sse is the text/event-stream encoding. The hub renders frames in it already.
+type sse struct{}
+
+func (sse) opening(dst []byte, retry time.Duration) []byte {
+	return append(appendRetry(dst, retry), '\n')
+}
+
+func (sse) run(out *wire, r *channel.Run) error { return out.add(r.Bytes) }
+
+// heartbeat is a comment where the subscriber cannot name a position just now.
+func (sse) heartbeat(dst []byte, sub Subscriber) []byte {
+	was := len(dst)
+	if dst = sub.Heartbeat(dst); len(dst) == was {
+		dst = append(dst, ":\n\n"...)
+	}
+	return dst
+}
+
+func (sse) end(dst []byte, reason string, retry time.Duration) []byte {
+	return appendEndSSE(dst, reason, retry)
+}
+
+// appendEndSSE has no id, so the browser's Last-Event-ID stays.
+func appendEndSSE(dst []byte, reason string, retry time.Duration) []byte {
+	dst = appendRetry(dst, retry)
+	dst = append(dst, "event: end\ndata: "...)
+	dst = appendReason(dst, reason)
+	return append(dst, "\n\n"...)
+}
+
+func appendRetry(dst []byte, retry time.Duration) []byte {
+	dst = append(dst, "retry: "...)
+	dst = strconv.AppendInt(dst, retry.Milliseconds(), 10)
+	return append(dst, '\n')
+}
+
+func appendReason(dst []byte, reason string) []byte {
+	dst = append(dst, `{"reason":`...)
+	dst = appendString(dst, reason)
+	return append(dst, '}')
+}
+
+// setStreamHeaders sets what keeps caches, proxies and compressors from holding a
+// stream back.
+func setStreamHeaders(h http.Header, k kind) {
+	h.Set("Content-Type", k.contentType())
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	h.Set("X-Content-Type-Options", "nosniff")
+}

@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+const allowedMethods = "GET, OPTIONS"
+
+// inBase reports whether a path is that of channels.
+func (s *Server) inBase(path string) bool {
+	return path == s.opt.BasePath || strings.HasPrefix(path, s.base+"/")
+}
+
+// events answers every request under the base path.
+func (s *Server) events(c echo.Context) error {
+	r, h := c.Request(), c.Response().Header()
+	if r.Method != http.MethodGet && r.Method != http.MethodOptions {
+		h.Set("Allow", allowedMethods)
+		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "channels are read with GET")
+	}
+	if err := s.origins.admit(r, h); err != nil {
+		return err
+	}
+	if r.Method == http.MethodOptions {
+		preflight(r, h)
+		return c.NoContent(http.StatusNoContent)
+	}
+	a, err := s.parseAsk(r)
+	if err != nil {
+		return err
+	}
+	st, err := s.open(r, c.RealIP(), a)
+	if err != nil {
+		return err
+	}
+	setStreamHeaders(h, a.kind)
+	if a.kind == kindPoll {
+		s.poll(c, st, a)
+		return nil
+	}
+	c.Response().WriteHeader(http.StatusOK)
+	// Not c.Response() itself: it swallows the errors of Flush.
+	s.sink.carry(c.Response().Writer, r, st)
+	return nil
+}
+
+// open admits a subscription: the drain, limits, the user, then the hub. What it
+// takes is given back by the stream's finish, or at once when there is an error.
+func (s *Server) open(r *http.Request, ip string, a *ask) (*stream, error) {
+	if !s.streams.enter() {
+		return nil, errDraining()
+	}
+	opened := false
+	defer func() {
+		if !opened {
+			s.streams.leave()
+		}
+	}()
+	release, err := s.limits.acquire(ip)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if !opened {
+			release()
+		}
+	}()
+	// All channels of this version are public, so the hub asks for no claims.
+	if _, err := s.opt.Resolver.Resolve(r); err != nil {
+		return nil, err
+	}
+	sub, err := s.opt.Hub.Subscribe(r.Context(), a.Request)
+	if err != nil {
+		return nil, err
+	}
+	opened = true
+	return s.newStream(sub, ip, a, release), nil
+}
+
+func (s *Server) newStream(sub Subscriber, ip string, a *ask, release func()) *stream {
+	t := s.metrics.traffic[a.kind]
+	t.open.Inc()
+	t.opened.Inc()
+	since := time.Now()
+	return &stream{
+		sub:      sub,
+		encoding: [len(kinds)]encoding{kindSSE: sse{}, kindLines: ndjson{}}[a.kind],
+		retry:    s.opt.Retry,
+		life:     between(s.opt.MaxStream-s.opt.MaxStream/10, s.opt.MaxStream),
+		drain:    s.streams.closing,
+		traffic:  t,
+		release: func(reason string) {
+			t.open.Dec()
+			s.metrics.ends.WithLabelValues(reason).Inc()
+			release()
+			s.streams.leave()
+			s.log.LogAttrs(context.Background(), slog.LevelDebug, "stream ended", slog.String("reason", reason), slog.String("transport", a.kind.String()),
+				slog.Int("channels", len(a.Channels)), slog.String("client", ip), slog.Duration("after", time.Since(since)))
+		},
+	}
+}
+
+// logRequests writes one line per request at level debug, without header values and
+// the query. What the upstream answered is not known here.
+func (s *Server) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if !s.log.Enabled(r.Context(), slog.LevelDebug) {
+			return next(c)
+		}
+		since := time.Now()
+		if err := next(c); err != nil {
+			c.Error(err)
+		}
+		attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", clip(r.URL.Path)), slog.String("proto", r.Proto),
+			slog.String("client", c.RealIP()), slog.Duration("after", time.Since(since))}
+		if c.Response().Committed {
+			attrs = append(attrs, slog.Int("status", c.Response().Status))
+		}
+		s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", attrs...)
+		return nil
+	}
+}

@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"html/template"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// addUpstream proxies to the application, so that in development the page, its
+// cookies and the streams have one origin. WebSockets pass too.
+func (s *Server) addUpstream(target string) error {
+	u, err := url.Parse(target)
+	if err != nil {
+		return err
+	}
+	// Without the environment's proxies: the application is near.
+	s.transport = &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true}
+	s.upstream = &httputil.ReverseProxy{
+		Transport: s.transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(u)
+			r.Out.Host = r.In.Host // the application makes its links and cookies by it
+			if s.origins.proxies.trust(r.In.RemoteAddr) {
+				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+			}
+			r.SetXForwarded()
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { s.upstreamDown(w, r, u, err) },
+		ErrorLog:     log.New(&errorLog{s.log}, "", 0),
+	}
+	return nil
+}
+
+var upstreamDownPage = template.Must(template.New("").Parse(`<!doctype html><title>502</title>
+<p>The app at <a href="{{.URL}}">{{.URL}}</a> is not answering: {{.Cause}}</p>
+<p>Start it, or change http.upstream in walrelay's configuration.</p>
+`))
+
+func (s *Server) upstreamDown(w http.ResponseWriter, r *http.Request, u *url.URL, cause error) {
+	if r.Context().Err() != nil {
+		return
+	}
+	s.log.Debug("upstream does not answer", "url", u.Redacted(), "cause", cause)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusBadGateway)
+	page := struct{ URL, Cause string }{u.Redacted(), cause.Error()}
+	if err := upstreamDownPage.Execute(w, page); err != nil {
+		s.log.Debug("answer not written", "cause", err)
+	}
+}
+
+// elsewhere answers what the routes do not: other methods on channels, odd spellings
+// of their paths, and everything outside the base path.
+func (s *Server) elsewhere(c echo.Context) error {
+	switch {
+	case s.inBase(c.Request().URL.Path):
+		return s.events(c)
+	case s.upstream != nil:
+		// Not c.Response() itself: it takes 103 Early Hints for the answer.
+		s.upstream.ServeHTTP(c.Response().Writer, c.Request())
+		return nil
+	}
+	return refuse(http.StatusNotFound, "not_found", "nothing is here; channels are under %s", s.opt.BasePath)
+}
