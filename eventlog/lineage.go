@@ -1,0 +1,163 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Lineage says whose changes a log holds. Positions of different lineages must
+// not be compared.
+type Lineage struct {
+	// SystemID is the cluster's system_identifier.
+	SystemID string `json:"system_id"`
+	// Timeline is the one that the cluster is on.
+	Timeline uint32 `json:"timeline"`
+	// Generation counts the times the log had to begin anew, from 1; 0: never begun.
+	Generation uint32 `json:"generation"`
+}
+
+// Ended is a lineage whose changes were dropped.
+type Ended struct {
+	Lineage Lineage `json:"lineage"`
+	// Reason that Begin was given: "gap" or "lineage".
+	Reason string `json:"reason"`
+	// Last position that the log had reached.
+	Last change.Position `json:"last"`
+	At   time.Time       `json:"at"`
+}
+
+// maxHistory bounds the ended lineages kept; the oldest go first.
+const maxHistory = 256
+
+// metaFormat is the version of the whole log format. An older walrelay refuses a
+// newer one.
+const metaFormat = 1
+
+// meta is what the engine keeps for the log besides the batches.
+type meta struct {
+	Format  int     `json:"format"`
+	Lineage Lineage `json:"lineage"`
+	History []Ended `json:"history,omitempty"`
+}
+
+func (m meta) encode() ([]byte, error) {
+	m.Format = metaFormat
+	blob, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode lineage: %w", err)
+	}
+	return seal(blob), nil
+}
+
+// decodeMeta reads a blob of encode; nil gives the meta of a log never begun.
+func decodeMeta(sealed []byte) (meta, error) {
+	var m meta
+	if sealed == nil {
+		return m, nil
+	}
+	blob, err := unseal(sealed)
+	if err == nil {
+		err = json.Unmarshal(blob, &m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("%w: lineage: %w", ErrCorrupt, err)
+	}
+	if m.Format != metaFormat {
+		return m, fmt.Errorf("event log has format %d, this walrelay knows %d: run the walrelay that wrote it, or give log.dir an empty directory", m.Format, metaFormat)
+	}
+	return m, nil
+}
+
+// Begin starts a generation: the log is empty and continues after
+// [change.Before](floor), WAL is floor. The generation number is assigned.
+//
+// The first call of a new log sets its genesis, which is the slot's consistent
+// point. On a log that was begun before all batches are dropped, and the ended
+// lineage goes to the History with the reason ("gap", "lineage"). A batch that was
+// published but never stored is dropped too.
+//
+// Atomic: with an error everything is as it was.
+func (l *Log) Begin(ctx context.Context, lin Lineage, floor change.LSN, reason string) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.checkOpen(); err != nil {
+		return fmt.Errorf("begin event log: %w", err)
+	}
+	if lin.SystemID == "" || floor == 0 {
+		return errors.New("begin event log: system identifier and first LSN are needed")
+	}
+	now := l.Bounds()
+	m := meta{Lineage: lin, History: l.History()}
+	m.Lineage.Generation = now.Lineage.Generation + 1
+	if now.Lineage.Generation > 0 {
+		m.History = append(m.History, Ended{now.Lineage, reason, now.Last, l.opts.Now().UTC()})
+		m.History = m.History[max(0, len(m.History)-maxHistory):]
+	}
+	if err := l.begin(ctx, m, floor); err != nil {
+		return fmt.Errorf("begin generation %d of event log: %w", m.Lineage.Generation, unavailable(err))
+	}
+	l.pending = nil
+	l.changed.wake()
+	return nil
+}
+
+// begin changes engine and log together.
+func (l *Log) begin(ctx context.Context, m meta, floor change.LSN) error {
+	l.beginning.Lock()
+	defer l.beginning.Unlock()
+	blob, err := m.encode()
+	if err != nil {
+		return err
+	}
+	if err := l.engine.Begin(ctx, blob, change.Before(floor), floor); err != nil {
+		return err
+	}
+	l.adopt(m)
+	return nil
+}
+
+// SetTimeline records that the cluster has moved to another timeline without
+// losing anything the log has: a clean promotion. The generation goes on. A
+// timeline that goes back is an error: that needs Begin.
+func (l *Log) SetTimeline(ctx context.Context, timeline uint32) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.checkOpen(); err != nil {
+		return fmt.Errorf("set timeline of event log: %w", err)
+	}
+	now := l.Bounds().Lineage
+	switch {
+	case now.Generation == 0:
+		return errors.New("set timeline of event log: it has no lineage: call Begin first")
+	case timeline < now.Timeline:
+		return fmt.Errorf("set timeline of event log to %d: it is on %d already, this is another history: call Begin", timeline, now.Timeline)
+	case timeline == now.Timeline:
+		return nil
+	}
+	now.Timeline = timeline
+	blob, err := meta{Lineage: now, History: l.History()}.encode()
+	if err == nil {
+		err = l.engine.SetMeta(ctx, blob)
+	}
+	if err != nil {
+		return fmt.Errorf("set timeline of event log to %d: %w", timeline, unavailable(err))
+	}
+	l.mu.Lock()
+	l.bounds.Lineage = now
+	l.mu.Unlock()
+	l.changed.wake()
+	return nil
+}
+
+// History returns the lineages that ended in this log, oldest first.
+func (l *Log) History() []Ended {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Clone(l.history)
+}
