@@ -1,0 +1,27 @@
+package config
+
+import (
+	"fmt"
+	"os"
+)
+
+// Load reads the file at path. The error is an *Errors when the file could be
+// read but is not a valid configuration.
+func Load(path string, env Env) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w (name the file with -c)", err)
+	}
+	return Parse(path, data, env)
+}
+
+// Parse reads a configuration; name stands for the file in messages. The error
+// is an *Errors with all problems. It never panics, whatever the data.
+func Parse(name string, data []byte, env Env) (*Config, error) {
+	r := &reader{file: name, env: env, positions: map[string]Pos{}, known: map[string]bool{}}
+	c := r.read(data)
+	if err := r.errs.Err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
