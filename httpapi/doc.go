@@ -28,8 +28,8 @@
 // wake-up and the heartbeat; everything pending goes out as one write and one
 // flush. A write that makes no progress within the write timeout ends the stream;
 // a heartbeat (an id-only frame) is written after an idle period and finds clients
-// that are gone. What is buffered here for one stream is at most 32 KiB; the queue
-// behind it belongs to the hub.
+// that are gone. What is buffered here for one stream is at most 32 KiB (ndjson: and
+// one event), for a long poll its answer; the queue behind it belongs to the hub.
 //
 // # Life of a Server
 //

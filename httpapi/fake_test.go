@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fakeHub gives out fakeSubs and remembers what it was asked.
 type fakeHub struct {
 	stats channel.Stats
+	id    string // up to which subscribers are complete
 
 	mu    sync.Mutex
 	err   error
@@ -31,7 +32,7 @@ type fakeHub struct {
 }
 
 func newFakeHub() *fakeHub {
-	return &fakeHub{first: []*channel.Run{readyRun}, came: make(chan *fakeSub, 100)}
+	return &fakeHub{id: "0/10.0.aaaaaa", first: []*channel.Run{readyRun}, came: make(chan *fakeSub, 100)}
 }
 
 var readyRun = newRun(time.Time{}, channel.Event{Name: "ready", ID: "0/10.0.aaaaaa", Data: []byte(`{"resumed":false,"channels":["orders"],"position":"0/10"}`)})
@@ -43,7 +44,7 @@ func (h *fakeHub) Subscribe(_ context.Context, r channel.Request) (Subscriber, e
 	if h.err != nil {
 		return nil, h.err
 	}
-	s := &fakeSub{wake: make(chan struct{}, 1), id: "0/10.0.aaaaaa"}
+	s := &fakeSub{wake: make(chan struct{}, 1), id: h.id}
 	s.push(h.first...)
 	h.subs = append(h.subs, s)
 	h.came <- s
@@ -168,8 +169,9 @@ type memWriter struct {
 	body     bytes.Buffer
 	writes   int
 	flushes  int
-	deadline time.Time
-	err      error // of the next Write
+	deadline time.Time // the last that was set
+	renewals int       // how many were set
+	err      error     // of the next Write
 }
 
 func newMemWriter() *memWriter { return &memWriter{header: http.Header{}} }
@@ -203,6 +205,7 @@ func (w *memWriter) SetWriteDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deadline = t
+	w.renewals++
 	return nil
 }
 

@@ -131,11 +131,12 @@ var (
 	logWAL     = prometheus.NewDesc("walrelay_log_wal_lsn", "LSN up to which every commit is in the event log, in bytes.", nil, nil)
 	logDurable = prometheus.NewDesc("walrelay_log_durable_lsn", "LSN up to which every commit is on disk in the event log, in bytes.", nil, nil)
 	logBytes   = prometheus.NewDesc("walrelay_log_bytes", "Size of the event log, in bytes.", nil, nil)
+	logBatches = prometheus.NewDesc("walrelay_log_batches", "Batches in the event log.", nil, nil)
 	logOldest  = prometheus.NewDesc("walrelay_log_oldest_seconds", "Age of the oldest batch in the event log, in seconds.", nil, nil)
 )
 
 func (logCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{logFloor, logLast, logWAL, logDurable, logBytes, logOldest} {
+	for _, d := range []*prometheus.Desc{logFloor, logLast, logWAL, logDurable, logBytes, logBatches, logOldest} {
 		ch <- d
 	}
 }
@@ -147,7 +148,7 @@ func (c logCollector) Collect(ch chan<- prometheus.Metric) {
 		age = c.now().Sub(b.OldestTime).Seconds()
 	}
 	for d, v := range map[*prometheus.Desc]float64{
-		logFloor: float64(b.Floor.Commit), logLast: float64(b.Last.Commit), logWAL: float64(b.WAL), logDurable: float64(b.Durable), logBytes: float64(b.Bytes), logOldest: age,
+		logFloor: float64(b.Floor.Commit), logLast: float64(b.Last.Commit), logWAL: float64(b.WAL), logDurable: float64(b.Durable), logBytes: float64(b.Bytes), logBatches: float64(b.Batches), logOldest: age,
 	} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}

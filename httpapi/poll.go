@@ -109,7 +109,10 @@ func (g *answer) write(out *wire, sub Subscriber) error {
 	}
 	out.take()
 	out.buf = append(out.buf, `{"events":[`...)
-	out.buf = append(out.buf, g.lines...)
+	if err := out.add(g.lines); err != nil {
+		return err
+	}
+	out.take()
 	out.buf = append(out.buf, `],"last_event_id":`...)
 	out.buf = appendString(out.buf, id)
 	out.buf = append(out.buf, "}\n"...)

@@ -40,7 +40,7 @@ func (s *Server) logStart() {
 		attrs = append(attrs, "admin", s.AdminAddr().String())
 	}
 	if s.opt.Upstream != "" {
-		attrs = append(attrs, "upstream", s.opt.Upstream)
+		attrs = append(attrs, "upstream", redact(s.opt.Upstream))
 	}
 	s.log.Info("http server listens", attrs...)
 }

@@ -99,6 +99,7 @@ func (s *Server) routes() http.Handler {
 		e.Add(method, s.opt.BasePath, s.events)
 		e.Add(method, s.base+"/*", s.events)
 	}
+	e.RouteNotFound(s.base+"/*", s.elsewhere)
 	e.RouteNotFound("/*", s.elsewhere)
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/walrelay/walrelay/channel"
@@ -14,7 +15,7 @@ import (
 // Reasons why a stream ended, beside those that the hub gives.
 const (
 	endRenew    = "renew"         // max_stream reached
-	endClient   = "client_closed" // the client went away
+	endClient   = "client_closed" // the client went away, or the kernel gave up on it
 	endSlow     = "slow_client"   // a write made no progress within the write timeout
 	endWrite    = "write_failed"  // any other error of a write
 	endComplete = "answered"      // a long poll got its answer
@@ -70,7 +71,7 @@ func (k *responseSink) carry(w http.ResponseWriter, r *http.Request, st *stream)
 // endOf is the reason for which a write failed.
 func endOf(ctx context.Context, err error) string {
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return endSlow
 	case ctx.Err() != nil:
 		return endClient

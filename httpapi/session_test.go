@@ -117,7 +117,7 @@ func TestLargeRuns(t *testing.T) {
 		s := newServer(t, Options{Hub: hub})
 		w, _ := open(t, s, "/events/orders")
 		w.take()
-		w.writes = 0
+		w.writes, w.renewals = 0, 0
 		small := insert("0/20.0.aaaaaa", `{"row":"small"}`)
 		large := insert("0/21.0.aaaaaa", `{"row":"`+strings.Repeat("x", 3*sliceSize)+`"}`)
 		hub.subs[0].push(small, large, small)
@@ -127,6 +127,9 @@ func TestLargeRuns(t *testing.T) {
 		}
 		if w.writes != 6 { // small, 4 slices, small
 			t.Errorf("%d writes, want 6", w.writes)
+		}
+		if w.renewals != w.writes {
+			t.Errorf("%d deadlines for %d writes: a slow client that reads would be taken for a dead one", w.renewals, w.writes)
 		}
 	})
 }
@@ -351,7 +354,7 @@ func TestWritesAreCounted(t *testing.T) {
 func metricsText(t *testing.T, s *Server) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	s.admin.Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	s.adminHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil)) // also when the server has ended
 	if w.Code != http.StatusOK {
 		t.Fatalf("/metrics: status %d: %s", w.Code, w.Body)
 	}

@@ -36,6 +36,15 @@ func (s *Server) addUpstream(target string) error {
 	return nil
 }
 
+// redact hides the password of a URL that New has checked.
+func redact(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return "(malformed)"
+	}
+	return u.Redacted()
+}
+
 var upstreamDownPage = template.Must(template.New("").Parse(`<!doctype html><title>502</title>
 <p>The app at <a href="{{.URL}}">{{.URL}}</a> is not answering: {{.Cause}}</p>
 <p>Start it, or change http.upstream in walrelay's configuration.</p>
