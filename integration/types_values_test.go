@@ -82,8 +82,8 @@ var builtinValues = map[string]func(*generator) string{
 		return "{" + strconv.Itoa(g.IntN(9)+1) + "," + g.float8() + "," + g.float8() + "}"
 	},
 	"box":     func(g *generator) string { return g.point() + "," + g.point() },
-	"path":    func(g *generator) string { return g.pick("[]", "()")[:1] + g.points() },
-	"polygon": func(g *generator) string { return "(" + g.points() },
+	"path":    func(g *generator) string { return g.pick("["+g.points()+"]", "("+g.points()+")") },
+	"polygon": func(g *generator) string { return "(" + g.points() + ")" },
 	"circle": func(g *generator) string {
 		return "<" + g.point() + "," + strconv.FormatFloat(math.Abs(g.NormFloat64()*1e9), 'g', -1, 64) + ">"
 	},
@@ -171,21 +171,22 @@ var extraTypes = []*valueType{
 	{name: "empty", sql: "empty", value: oneOf("()")},
 }
 
-// fixedTables are tables with rows from fixedRows. t_stat is there to have statistics.
+// fixedTables make what fixedRows fills, and statistics_source, a table for
+// queriedValues that is not compared.
 var fixedTables = []string{
 	`create type mood as enum ('sad', 'it''s "so so"', 'back\slash, {brace} (paren)', 'NULL', '', 'dömödödöm')`,
 	`create type floatrange as range (subtype = float8)`,
 	`create type empty as ()`,
-	`create table t_stat (id int primary key, a int default 1 + 2, b int default length('x'), c text default 'it''s')`,
-	`create statistics st (ndistinct, dependencies, mcv) on a, b, c from t_stat`,
-	`insert into t_stat select n, n % 5, n % 5, 'it''s ' || n % 3 from generate_series(1, 500) n; analyze t_stat`,
+	`create table statistics_source (id int primary key, a int default 1 + 2, b int default length('x'), c text default 'it''s')`,
+	`create statistics st (ndistinct, dependencies, mcv) on a, b, c from statistics_source`,
+	`insert into statistics_source select n, n % 5, n % 5, 'it''s ' || n % 3 from generate_series(1, 500) n; analyze statistics_source`,
 	// Typmods.
 	`create table t_typmod (id int primary key, n numeric(30, 8), n0 numeric(5, 0), c char(7), ch char, vc varchar(40), b bit(9), vb varbit(20),
 	   ts0 timestamp(0), ts3 timestamptz(3), tm2 time(2), i interval(2), id2s interval day to second, c_a char(7)[], n_a numeric(30, 8)[])`,
 	// Rows within rows, with dropped and generated columns and odd names.
 	`create table "t_Inner "" row" (id bigint, gone text, doc json, at timestamptz, "Ключ 🔑" text, twice bigint generated always as (id * 2) stored)`,
 	`alter table "t_Inner "" row" drop column gone`,
-	`create type mixed as (b bool, i int8, f float8, n numeric(20, 5), d date, ts timestamp, tz timestamptz, j json, jb jsonb, h ext.hstore, m mood, r int4range, mr int4multirange,
+	`create type mixed as (b bool, i int8, f float8, n numeric(40, 5), d date, ts timestamp, tz timestamptz, j json, jb jsonb, h ext.hstore, m mood, r int4range, mr int4multirange,
 	   bx box[], v int2vector, o oidvector[], rw "t_Inner "" row"[], u uuid, by bytea)`,
 	`create table t_mixed (id int primary key, m mixed, ms mixed[], rw "t_Inner "" row", "odd "" \ name
 " text default 'x')`,
@@ -200,7 +201,7 @@ func fixedRows(g *generator) []string {
 	var rows []string
 	for id := range rowsPerType {
 		rows = append(rows, fmt.Sprintf(`insert into t_typmod select %d, %s, %d, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, array[%s, null, %s]::char(7)[], array[[%s, 0]]::numeric(30, 8)[]`,
-			id, g.plainNumeric(), g.IntN(200000)-100000, q(g.word()), q(g.word()[:1]), q(g.word()), q(g.digits("01", 9))+"::bit(9)", q(g.digits("01", g.IntN(20)))+"::varbit",
+			id, g.plainNumeric(), g.IntN(200000)-100000, q(g.word())+"::char(7)", q(g.word()[:1]), q(g.word()), q(g.digits("01", 9))+"::bit(9)", q(g.digits("01", g.IntN(20)))+"::varbit",
 			q(g.timestampNear()), q(g.timestampNear()), q(g.timeOfDay()), q(g.interval()), q(g.interval()), q(g.word()), q(g.word()), g.plainNumeric()))
 		inner := func() string {
 			return fmt.Sprintf(`row(%s, %s::json, %s::timestamptz, %s, null)::"t_Inner "" row"`, strconv.Itoa(int(g.int32())), q(g.doc(2)), q(g.timestampTZ()), q(g.str()))
@@ -309,6 +310,12 @@ func (g *generator) list(sep string, n int, value func() string) string {
 	return strings.Join(items, sep)
 }
 
+// What array_in and hstore_in, and record_in, undo inside quotes.
+var (
+	arrayEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	rowEscapes   = strings.NewReplacer(`\`, `\\`, `"`, `""`)
+)
+
 // array writes an array of up to three dimensions, sometimes with lower bounds.
 func (g *generator) array(delim byte, value func() *string) string {
 	if g.IntN(8) == 0 {
@@ -340,7 +347,7 @@ func (g *generator) dimension(delim byte, sizes []int, value func() *string) str
 		if s == nil {
 			return "NULL"
 		}
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(*s) + `"`
+		return `"` + arrayEscapes.Replace(*s) + `"`
 	}) + "}"
 }
 
@@ -348,7 +355,7 @@ func (g *generator) composite(fields ...*string) string {
 	parts := make([]string, len(fields))
 	for i, f := range fields {
 		if f != nil {
-			parts[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `""`).Replace(*f) + `"`
+			parts[i] = `"` + rowEscapes.Replace(*f) + `"`
 		}
 	}
 	return "(" + strings.Join(parts, ",") + ")"
@@ -539,7 +546,7 @@ func (g *generator) multirange(value func() string) string {
 }
 
 func (g *generator) hstore() string {
-	quote := func(s string) string { return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"` }
+	quote := func(s string) string { return `"` + arrayEscapes.Replace(s) + `"` }
 	return g.list(", ", g.IntN(5), func() string {
 		value := "NULL"
 		if v := g.orNull(g.str); v != nil {

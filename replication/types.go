@@ -27,10 +27,10 @@ func loadTypes(ctx context.Context, q typeQuerier, oids []uint32) (map[uint32]*c
 	return l.load(ctx, q, oids)
 }
 
-// typeLoader reads types with one query for each call of load. It remembers the
-// built-in ones, which do not change while a server runs; others it reads anew
-// each time, since ALTER TYPE may have changed them. The zero value is ready for
-// use, on one server only. Not safe for concurrent use.
+// typeLoader reads types with one query for each level of their trees. It
+// remembers the built-in ones, which do not change while a server runs; others it
+// reads anew each time, since ALTER TYPE may have changed them. The zero value is
+// ready for use, on one server only. Not safe for concurrent use.
 type typeLoader struct {
 	builtin map[uint32]*change.Type
 }
@@ -75,26 +75,15 @@ func (l *typeLoader) remember(types map[uint32]*change.Type) {
 	}
 }
 
-// typesSQL reads the types $1 and, recursively, what they are made of: the type
-// below a domain, the element of a true array (get_element_type: the subscript
-// handler tells it from point and name, which have an element too), the columns
-// of a row type. Names are those of format_type with an empty search_path. An
-// hstore is the type of that name that belongs to the extension of that name,
-// wherever that was installed.
+// typesSQL reads the types $1. Names are those of format_type with an empty
+// search_path. True arrays are told from point and name, which have an element
+// too, by the subscript handler, as get_element_type does. An hstore is the type
+// of that name that belongs to the extension of that name, wherever that was
+// installed.
+//
+// It is no recursive query: the planner overestimates those so much that it would
+// compile them (jit_above_cost), which takes 100 ms.
 const typesSQL = `
-with recursive part(oid) as (
-  select unnest($1::oid[])
-  union
-  select next.oid
-    from part join pg_catalog.pg_type t on t.oid = part.oid,
-         lateral (select t.typbasetype where t.typtype = 'd'
-                  union all
-                  select t.typelem where t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
-                  union all
-                  select a.atttypid from pg_catalog.pg_attribute a
-                   where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) next(oid)
-   where next.oid <> 0
-)
 select t.oid,
        case when n.nspname = 'pg_catalog' then pg_catalog.format_type(t.oid, null)
             else pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) end,
@@ -106,13 +95,14 @@ select t.oid,
          select from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
           where d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass and d.objid = t.oid and d.objsubid = 0 and d.deptype = 'e'
             and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and e.extname = 'hstore'),
-       (select pg_catalog.array_agg(enumlabel::text order by enumsortorder)
-          from pg_catalog.pg_enum where enumtypid = t.oid),
-       f.names, f.types
-  from part join pg_catalog.pg_type t using (oid) join pg_catalog.pg_namespace n on n.oid = t.typnamespace,
-       lateral (select pg_catalog.array_agg(a.attname::text order by a.attnum), pg_catalog.array_agg(a.atttypid order by a.attnum)
-                  from pg_catalog.pg_attribute a
-                 where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) f(names, types)`
+       (select pg_catalog.array_agg(e.enumlabel::text order by e.enumsortorder)
+          from pg_catalog.pg_enum e where e.enumtypid = t.oid),
+       (select pg_catalog.array_agg(a.attname::text order by a.attnum)
+          from pg_catalog.pg_attribute a where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped),
+       (select pg_catalog.array_agg(a.atttypid order by a.attnum)
+          from pg_catalog.pg_attribute a where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped)
+  from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+ where t.oid = any ($1::oid[])`
 
 // typeRow is a row of typesSQL.
 type typeRow struct {
@@ -128,18 +118,39 @@ type typeRow struct {
 	FieldTypes []uint32
 }
 
+// parts are the types that the type is made of.
+func (r *typeRow) parts() []uint32 {
+	parts := slices.Clone(r.FieldTypes)
+	for _, oid := range []uint32{r.Base, r.Elem} {
+		if oid != 0 {
+			parts = append(parts, oid)
+		}
+	}
+	return parts
+}
+
+// queryTypes reads the types and all that they are made of, level by level.
+// OIDs without a type have a nil row.
 func queryTypes(ctx context.Context, q typeQuerier, oids []uint32) (map[uint32]*typeRow, error) {
-	rows, err := q.Query(ctx, typesSQL, oids)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[typeRow])
-	if err != nil {
-		return nil, err
-	}
-	byOID := make(map[uint32]*typeRow, len(list))
-	for _, row := range list {
-		byOID[row.OID] = row
+	byOID := map[uint32]*typeRow{}
+	for len(oids) > 0 {
+		rows, err := q.Query(ctx, typesSQL, oids)
+		if err != nil {
+			return nil, err
+		}
+		level, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[typeRow])
+		if err != nil {
+			return nil, err
+		}
+		for _, oid := range oids {
+			byOID[oid] = nil
+		}
+		oids = nil
+		for _, row := range level {
+			byOID[row.OID] = row
+			oids = append(oids, row.parts()...)
+		}
+		oids = slices.DeleteFunc(oids, func(oid uint32) bool { _, asked := byOID[oid]; return asked })
 	}
 	return byOID, nil
 }
