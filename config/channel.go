@@ -114,9 +114,9 @@ func (b *builder) table(s *section) {
 const wantColumns = `name the columns to send, as in columns: [id, status], or write columns: "*" for all, also those added later`
 
 func (b *builder) columns(s *section) {
-	s.require("columns", wantColumns)
 	n := s.value("columns")
 	if n == nil {
+		b.c.AllColumns = !s.has("columns")
 		return
 	}
 	key := b.c.Key("columns")

@@ -99,7 +99,8 @@ type Channel struct {
 	Pattern []Segment
 	// Schema and Table are names without quotes, exactly as in the catalog.
 	Schema, Table string
-	// Columns to send besides the primary key; nil with AllColumns.
+	// Columns to send besides the primary key; nil with AllColumns, which is also
+	// what a channel without the key means.
 	Columns    []string
 	AllColumns bool
 	// Where says which rows are in the channel; nil for all.
