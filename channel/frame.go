@@ -23,16 +23,35 @@ type Run struct {
 	Commit time.Time
 }
 
-// Frame locates one event in Run.Bytes.
+// Frame locates one event in Run.Bytes. It holds no pointers, so that the collector
+// passes over the frames of a run.
 type Frame struct {
 	At change.Position
 	// End is the offset behind the frame; it begins where the one before ends.
-	End int
+	End uint32
 	// Data and DataEnd delimit the JSON.
-	Data, DataEnd int
-	Name          string
+	Data, DataEnd uint32
+	Kind          EventKind
 	HasID         bool
 }
+
+// EventKind is the name of an event in one byte.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	EventInsert EventKind = iota
+	EventUpdate
+	EventDelete
+	EventMessage
+	EventReset
+	EventReady
+)
+
+var eventNames = [...]string{"insert", "update", "delete", "message", "reset", "ready"}
+
+// String is the name in the SSE event field.
+func (k EventKind) String() string { return eventNames[k] }
 
 // Event is one event of a run for transports other than SSE.
 type Event struct {
@@ -47,7 +66,7 @@ type Event struct {
 // Event returns the i-th event of the run.
 func (r *Run) Event(i int) Event {
 	f := &r.Frames[i]
-	e := Event{Name: f.Name, Data: r.Bytes[f.Data:f.DataEnd]}
+	e := Event{Name: f.Kind.String(), Data: r.Bytes[f.Data:f.DataEnd]}
 	if f.HasID {
 		id := bytes.TrimPrefix(r.Bytes[f.DataEnd:f.End], []byte("\nid: "))
 		e.ID = string(bytes.TrimSpace(id))
@@ -85,11 +104,11 @@ type runBuffer struct {
 }
 
 // add appends a frame. An earlier frame of the same position loses its id.
-func (b *runBuffer) add(name string, data []byte, at change.Position, tag string) {
+func (b *runBuffer) add(kind EventKind, data []byte, at change.Position, tag string) {
 	if n := len(b.frames); n > 0 && b.frames[n-1].At == at {
 		b.dropLastID()
 	}
-	b.event(name, data, at)
+	b.event(kind, data, at)
 	f := &b.frames[len(b.frames)-1]
 	b.idAt = len(b.buf) - 1 // over the blank line's newline
 	b.buf = append(b.buf[:b.idAt], "id: "...)
@@ -97,26 +116,26 @@ func (b *runBuffer) add(name string, data []byte, at change.Position, tag string
 	b.buf = append(b.buf, '.')
 	b.buf = append(b.buf, tag...)
 	b.buf = append(b.buf, "\n\n"...)
-	f.End, f.HasID = len(b.buf), true
+	f.End, f.HasID = uint32(len(b.buf)), true
 }
 
 // event appends a frame without id.
-func (b *runBuffer) event(name string, data []byte, at change.Position) {
+func (b *runBuffer) event(kind EventKind, data []byte, at change.Position) {
 	b.buf = append(b.buf, "event: "...)
-	b.buf = append(b.buf, name...)
+	b.buf = append(b.buf, eventNames[kind]...)
 	b.buf = append(b.buf, "\ndata: "...)
 	from := len(b.buf)
 	b.buf = append(b.buf, data...)
 	end := len(b.buf)
 	b.buf = append(b.buf, "\n\n"...)
-	b.frames = append(b.frames, Frame{At: at, End: len(b.buf), Data: from, DataEnd: end, Name: name})
+	b.frames = append(b.frames, Frame{At: at, End: uint32(len(b.buf)), Data: uint32(from), DataEnd: uint32(end), Kind: kind})
 }
 
 func (b *runBuffer) dropLastID() {
 	f := &b.frames[len(b.frames)-1]
 	if f.HasID {
 		b.buf = append(b.buf[:b.idAt], '\n')
-		f.End, f.HasID = len(b.buf), false
+		f.End, f.HasID = uint32(len(b.buf)), false
 	}
 }
 

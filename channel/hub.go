@@ -313,12 +313,12 @@ func (h *Hub) readyRun(v *view, resumed bool, id EventID, at change.Position, re
 	b := &runBuffer{}
 	switch {
 	case reason == "":
-		b.add("ready", data, id.At, id.Tag)
+		b.add(EventReady, data, id.At, id.Tag)
 	case id.Tag != "":
-		b.add("ready", data, id.At, id.Tag)
+		b.add(EventReady, data, id.At, id.Tag)
 		h.resets(b, v, at, reason)
 	default:
-		b.event("ready", data, change.Position{})
+		b.event(EventReady, data, change.Position{})
 		h.resets(b, v, at, reason)
 	}
 	return b.seal()
@@ -327,7 +327,7 @@ func (h *Hub) readyRun(v *view, resumed bool, id EventID, at change.Position, re
 // resets appends one reset per channel; the last one carries the id.
 func (h *Hub) resets(b *runBuffer, v *view, at change.Position, reason Reason) {
 	for _, a := range v.audiences {
-		b.add("reset", appendReset(nil, a.name, reason), at, v.tag)
+		b.add(EventReset, appendReset(nil, a.name, reason), at, v.tag)
 	}
 	h.stats.reset(reason, len(v.audiences))
 }

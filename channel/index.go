@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/walrelay/walrelay/change"
 )
@@ -112,7 +113,7 @@ func (x *index) ruleOf(a *audience) *indexedRule {
 }
 
 // add appends a frame to a view's pending run.
-func (x *index) add(v *riddenView, name string, data []byte, at change.Position, tx change.Tx) {
+func (x *index) add(v *riddenView, kind EventKind, data []byte, at change.Position, commit time.Time) {
 	if v.out == nil {
 		if n := len(x.free); n > 0 {
 			v.out, x.free = x.free[n-1], x.free[:n-1]
@@ -122,9 +123,9 @@ func (x *index) add(v *riddenView, name string, data []byte, at change.Position,
 		x.touched = append(x.touched, v)
 	}
 	if len(v.out.frames) == 0 {
-		v.out.commit = tx.At()
+		v.out.commit = commit
 	}
-	v.out.add(name, data, at, v.view.tag)
+	v.out.add(kind, data, at, v.view.tag)
 	x.large = x.large || len(v.out.buf) >= maxRun
 }
 

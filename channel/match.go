@@ -3,6 +3,7 @@ package channel
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/walrelay/walrelay/change"
 )
@@ -17,8 +18,13 @@ type matcher struct {
 
 	after, before []change.Value
 	key           []byte
-	key2          []byte
 	data          []byte
+
+	// tx is the transaction that txTail and commit were made of: ,"tx":{…}} is the
+	// same for all of its changes.
+	tx     change.Tx
+	txTail []byte
+	commit time.Time
 }
 
 // boundRule is a rule of the index with its plan for one relation version.
@@ -54,6 +60,10 @@ func (m *matcher) rulesOf(rel *change.Relation) []*boundRule {
 // change matches one change. An error means that the row cannot be read: the lane
 // must not go on as if it had not been there.
 func (m *matcher) change(c *change.Change) error {
+	if c.Tx != m.tx || m.txTail == nil {
+		m.tx, m.commit = c.Tx, c.Tx.At()
+		m.txTail = append(appendTx(m.txTail[:0], c.Tx), '}')
+	}
 	switch c.Op {
 	case change.Truncate:
 		m.truncate(c)
@@ -117,7 +127,7 @@ func (m *matcher) update(c *change.Change, r *boundRule) {
 		m.data = append(append(m.data[:0], is.head...), `update"`...)
 		m.data = r.plan.appendKey(m.data, m.after)
 		m.body(c, r, "unchanged")
-		m.emit(c, is, "update")
+		m.emit(c, is, EventUpdate)
 	}
 }
 
@@ -129,7 +139,7 @@ func (m *matcher) appear(c *change.Change, r *boundRule, a *indexedAudience) {
 	m.data = append(append(m.data[:0], a.head...), `insert"`...)
 	m.data = r.plan.appendKey(m.data, m.after)
 	m.body(c, r, "missing")
-	m.emit(c, a, "insert")
+	m.emit(c, a, EventInsert)
 }
 
 // body appends the row, or says that it is too large.
@@ -149,15 +159,15 @@ func (m *matcher) vanish(c *change.Change, r *boundRule, a *indexedAudience) {
 	}
 	m.data = append(append(m.data[:0], a.head...), `delete"`...)
 	m.data = r.plan.appendKey(m.data, m.before)
-	m.emit(c, a, "delete")
+	m.emit(c, a, EventDelete)
 }
 
 // emit finishes m.data and appends it to every view of the audience.
-func (m *matcher) emit(c *change.Change, a *indexedAudience, name string) {
+func (m *matcher) emit(c *change.Change, a *indexedAudience, kind EventKind) {
 	m.data = append(m.data, a.tail...)
-	m.data = append(appendTx(m.data, c.Tx), '}')
+	m.data = append(m.data, m.txTail...)
 	for _, v := range a.views {
-		m.index.add(v, name, m.data, c.Position, c.Tx)
+		m.index.add(v, kind, m.data, c.Position, m.commit)
 	}
 }
 
@@ -168,7 +178,7 @@ func (m *matcher) truncate(c *change.Change) {
 			for _, a := range r.audiences {
 				m.data = appendReset(m.data[:0], a.name, ReasonTruncate)
 				for _, v := range a.views {
-					m.index.add(v, "reset", m.data, c.Position, c.Tx)
+					m.index.add(v, EventReset, m.data, c.Position, m.commit)
 				}
 			}
 		}
@@ -194,5 +204,5 @@ func (m *matcher) message(c *change.Change) {
 	} else {
 		m.data = change.AppendJSONString(m.data, c.Content)
 	}
-	m.emit(c, a, "message")
+	m.emit(c, a, EventMessage)
 }

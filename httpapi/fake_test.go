@@ -135,21 +135,29 @@ func (s *fakeSub) isClosed() bool {
 	return s.closed
 }
 
+func kindOf(name string) channel.EventKind {
+	for k := channel.EventInsert; ; k++ {
+		if k.String() == name {
+			return k
+		}
+	}
+}
+
 // newRun renders events as the hub does.
 func newRun(commit time.Time, events ...channel.Event) *channel.Run {
 	r := &channel.Run{Commit: commit}
 	var b bytes.Buffer
 	for _, e := range events {
-		f := channel.Frame{Name: e.Name, HasID: e.ID != ""}
+		f := channel.Frame{Kind: kindOf(e.Name), HasID: e.ID != ""}
 		b.WriteString("event: " + e.Name + "\ndata: ")
-		f.Data = b.Len()
+		f.Data = uint32(b.Len())
 		b.Write(e.Data)
-		f.DataEnd = b.Len()
+		f.DataEnd = uint32(b.Len())
 		if e.ID != "" {
 			b.WriteString("\nid: " + e.ID)
 		}
 		b.WriteString("\n\n")
-		f.End = b.Len()
+		f.End = uint32(b.Len())
 		r.Frames = append(r.Frames, f)
 	}
 	r.Bytes = b.Bytes()
