@@ -1,14 +1,17 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -164,12 +167,37 @@ func walrelay(t testing.TB) string {
 	}
 	path := filepath.Join(sharedDir(t), "walrelay")
 	return shared.binary.get(t, func() (string, error) {
+		if err := lookAtSources(".."); err != nil {
+			return "", err
+		}
 		build := exec.Command("go", "build", "-race", "-o", path, ".")
 		build.Dir = ".."
 		if out, err := build.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("build walrelay: %w\n%s", err, out)
 		}
 		return path, nil
+	})
+}
+
+// lookAtSources looks at every Go file of the module, so that `go test`, which
+// notes what a test has looked at, does not take an old result for a new program.
+func lookAtSources(root string) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		hidden := strings.HasPrefix(entry.Name(), ".")
+		if entry.IsDir() && (hidden || entry.Name() == "bin") {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		// Others may be at work in the tree.
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	})
 }
 

@@ -225,3 +225,36 @@ func TestHarnessProcess(t *testing.T) {
 		t.Errorf("lines: %q", lines)
 	}
 }
+
+// A relay is started, crashes, is started again and drains.
+func TestHarnessRelay(t *testing.T) {
+	db := newDatabase(t, "create table t (id int primary key)")
+	r := startRelay(t, db, standard(`channels: {t: {table: public.t, columns: "*", allow: public}}`))
+	s := openSSE(t, r.url+"/events/t", nil)
+	if f := s.next(t); f.event != "ready" {
+		t.Errorf("got %+v", f)
+	}
+	r.kill9(t)
+	s.waitEnd(t)
+	r.start(t)
+	r.waitReady(t)
+	s.reconnect(t)
+	db.exec(t, "insert into t values (7)")
+	if f := s.nextN(t, 2)[1]; f.event != "insert" || !strings.Contains(f.data, `"id":7`) {
+		t.Errorf("got %+v", f)
+	}
+	if status, body := r.admin(t, "/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: %d %s", status, body)
+	}
+	if got := r.terminate(t); got.code != 0 {
+		t.Errorf("exit code %d: %s", got.code, got.lastLine)
+	}
+	r.writeConfig(t, "colour: blue\n")
+	r.start(t)
+	if got := r.wait(t); got.code != 1 || !strings.Contains(got.lastLine, "colour") {
+		t.Errorf("got exit code %d, %q", got.code, got.lastLine)
+	}
+	if got := runWalrelay(t, nil, "version"); got.code != 0 || !strings.HasPrefix(got.stdout, "walrelay ") {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -252,7 +252,7 @@ func newSSEClient(receiveBuffer int) *http.Client {
 
 var (
 	sseClient     = newSSEClient(0)
-	slowSSEClient = newSSEClient(16 << 10)
+	slowSSEClient = newSSEClient(256 << 10) // less than a few segments of the loopback interface makes TCP crawl
 )
 
 // Read makes the stream a reader that stands still while it is paused.

@@ -1,0 +1,65 @@
+# GNU make. `make` alone prints what there is; the work is done by scripts/ and go.
+
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The distribution's own Postgres is what `make test` uses; these are the others.
+POSTGRES   := 14 16 17 18
+# The packages whose tests talk to Postgres.
+ON_POSTGRES := ./integration/... ./pgtemp/... ./replication/...
+# What the matrix runs on every push: the types, and one walk through everything.
+QUICK      := TestTypes|TestSmoke
+FUZZTIME   := 10s
+
+# -count=1: go keeps the results of tests, but does not see that the program under
+# test in integration/, which is built and started by them, has changed.
+GOTEST := go test -race -count=1 -timeout 20m
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what the tests need and is missing: Postgres, Chromium, a C compiler
+	@scripts/deps postgres chromium cc
+
+.PHONY: build
+build: ## build bin/walrelay: static, with the version from git
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/walrelay .
+
+.PHONY: test
+test: deps ## run all tests: unit, conformance, integration with Postgres and a browser
+	go vet ./...
+	$(GOTEST) ./...
+
+.PHONY: test-matrix
+test-matrix: deps ## run the tests that talk to Postgres on 14, 16, 17 and 18
+	@scripts/deps npm
+	scripts/test-matrix '$(POSTGRES)' $(GOTEST) $(ON_POSTGRES)
+
+.PHONY: test-matrix-quick
+test-matrix-quick: deps ## run the types test and a smoke test on 14, 16, 17 and 18
+	@scripts/deps npm
+	scripts/test-matrix '$(POSTGRES)' $(GOTEST) -run '$(QUICK)' ./integration/...
+
+.PHONY: lint
+lint: ## run gofmt, go vet, staticcheck and errcheck
+	@scripts/lint
+
+.PHONY: bench
+bench: ## measure throughput and latency against a Postgres of its own
+	@scripts/deps postgres
+	go run ./bench
+
+.PHONY: demo
+demo: ## start a throw-away Postgres, a demo application and walrelay
+	@scripts/deps postgres
+	@$(MAKE) --no-print-directory --silent build
+	@exec bin/walrelay demo
+
+.PHONY: fuzz
+fuzz: ## run every fuzz test for FUZZTIME (10s)
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: clean
+clean: ## remove what was built and downloaded here
+	rm -rf bin .cache
