@@ -314,6 +314,7 @@ func TestResets(t *testing.T) {
 		h := newTestHub(t, Options{})
 		defer h.run()()
 		h.tx(insert(1, 7, "a"))
+		synctest.Wait() // the live lane has passed what is trimmed now
 		h.log.update(func() {
 			h.log.bounds.Floor = change.Position{Commit: 0x100}
 			h.log.history = []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: "1", Generation: 0}, Reason: "gap"}}
