@@ -2,21 +2,44 @@ package channel
 
 import (
 	"context"
+	"time"
 
 	"github.com/walrelay/walrelay/change"
 )
 
+// passGap is how long those who wait may gather while another pass runs: a storm of
+// reconnects then costs few passes, and nobody waits for the end of a long one.
+const passGap = 250 * time.Millisecond
+
 // board puts a subscriber on the next catch-up lane. All who wait when a lane
-// starts share it, so that a storm of reconnects costs a few passes over the
-// missed changes, not one each.
+// starts share it.
 func (h *Hub) board(s *Subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.waiting = append(h.waiting, s)
-	if h.running && h.passes < maxPasses {
-		h.passes++
-		h.lanes.Go(func() { h.catchUp(h.ctx) })
+	h.startPassLocked()
+}
+
+// startPassLocked starts a catch-up lane for those who wait, or sees to it that one
+// starts soon. h.mu is held.
+func (h *Hub) startPassLocked() {
+	if !h.running || len(h.waiting) == 0 || h.passes == maxPasses {
+		return
 	}
+	if wait := passGap - time.Since(h.passed); h.passes > 0 && wait > 0 {
+		if h.nextPass == nil {
+			h.nextPass = time.AfterFunc(wait, func() {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				h.nextPass = nil
+				h.startPassLocked()
+			})
+		}
+		return
+	}
+	h.passes++
+	h.passed = time.Now()
+	h.lanes.Go(func() { h.catchUp(h.ctx) })
 }
 
 // catchUp runs passes until nobody waits.
@@ -30,6 +53,7 @@ func (h *Hub) catchUp(ctx context.Context) {
 			h.mu.Unlock()
 			return
 		}
+		h.passed = time.Now()
 		h.mu.Unlock()
 		h.pass(ctx, riders)
 	}

@@ -49,8 +49,11 @@ type Hub struct {
 	views   map[string]*view
 	waiting []*Subscriber // want a catch-up lane
 	passes  int           // catch-up lanes running
-	members map[*Subscriber]struct{}
-	types   map[columnName]*change.Type
+	passed  time.Time     // when the newest of them started
+	// nextPass starts another one for those who wait, nil when none is due.
+	nextPass *time.Timer
+	members  map[*Subscriber]struct{}
+	types    map[columnName]*change.Type
 }
 
 type columnName struct{ schema, table, column string }
@@ -87,6 +90,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.live.follow(ctx)
 	h.mu.Lock()
 	h.running = false
+	if h.nextPass != nil {
+		h.nextPass.Stop()
+	}
 	for s := range h.members {
 		s.finish("draining")
 	}
