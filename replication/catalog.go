@@ -46,8 +46,21 @@ type Table struct {
 	Key []string
 	// IdentityColumns are those that old tuples carry.
 	IdentityColumns []string
-	// Partition: the table is a partition of another.
-	Partition bool
+	// Ancestors are the partitioned tables that this one is a partition of.
+	Ancestors []string
+	// Heirs: other tables inherit from it (INHERITS, not partitions).
+	Heirs bool
+}
+
+// Leaf is a partition without partitions. What its WAL carries of an old row follows
+// its own replica identity, whatever that of the partitioned table is.
+type Leaf struct {
+	Name     string // schema.name, quoted as SQL wants it
+	Kind     byte   // as in Table
+	Persists byte
+	Identity byte
+	// IdentityColumns are those that its old tuples carry.
+	IdentityColumns []string
 }
 
 // TableColumn is one column of a Table.
@@ -68,16 +81,23 @@ func (t *Table) column(name string) *TableColumn {
 	return nil
 }
 
+// identitySQL are the columns of the replica identity of pg_class c, without those of
+// FULL. A deferrable primary key is none (RelationGetIndexList).
+const identitySQL = `
+       coalesce((select array_agg(a.attname::text order by k.n)
+                   from pg_index i, unnest(i.indkey::int2[]) with ordinality k(attnum, n), pg_attribute a
+                  where i.indrelid = c.oid and i.indimmediate and i.indisvalid and a.attrelid = c.oid and a.attnum = k.attnum
+                    and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end), '{}')`
+
 const tableSQL = `
-select c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text, c.relrowsecurity, c.relispartition,
-       pg_has_role(c.relowner, 'USAGE'),
+select c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text, c.relrowsecurity, pg_has_role(c.relowner, 'USAGE'),
+       coalesce((select array_agg(an.nspname || '.' || ac.relname)
+                   from pg_partition_ancestors(c.oid) p join pg_class ac on ac.oid = p.relid join pg_namespace an on an.oid = ac.relnamespace
+                  where c.relispartition and ac.oid <> c.oid), '{}'),
+       c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid),
        coalesce((select array_agg(a.attname::text order by k.n)
                    from pg_index i, unnest(i.indkey::int2[]) with ordinality k(attnum, n), pg_attribute a
-                  where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum), '{}'),
-       coalesce((select array_agg(a.attname::text order by k.n)
-                   from pg_index i, unnest(i.indkey::int2[]) with ordinality k(attnum, n), pg_attribute a
-                  where i.indrelid = c.oid and a.attrelid = c.oid and a.attnum = k.attnum
-                    and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end), '{}')
+                  where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum), '{}'),` + identitySQL + `
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where n.nspname = $1 and c.relname = $2`
 
@@ -91,7 +111,7 @@ select attname::text, atttypid, attnotnull, attgenerated::text
 func readTable(ctx context.Context, conn *pgx.Conn, schema, name string) (*Table, error) {
 	t := &Table{}
 	var kind, persists, identity string
-	err := conn.QueryRow(ctx, tableSQL, schema, name).Scan(&t.OID, &kind, &persists, &identity, &t.RLS, &t.Partition, &t.Owned, &t.Key, &t.IdentityColumns)
+	err := conn.QueryRow(ctx, tableSQL, schema, name).Scan(&t.OID, &kind, &persists, &identity, &t.RLS, &t.Owned, &t.Ancestors, &t.Heirs, &t.Key, &t.IdentityColumns)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -103,6 +123,32 @@ func readTable(ctx context.Context, conn *pgx.Conn, schema, name string) (*Table
 		return nil, fmt.Errorf("read columns of %s.%s from the catalog: %w", schema, name, err)
 	}
 	return t, nil
+}
+
+const leavesSQL = `
+select format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relpersistence::text, c.relreplident::text,` + identitySQL + `
+  from pg_partition_tree($1) p join pg_class c on c.oid = p.relid join pg_namespace n on n.oid = c.relnamespace
+ where p.isleaf and c.oid <> $1
+ order by c.oid`
+
+// readLeaves returns the partitions that hold a partitioned table's rows.
+func readLeaves(ctx context.Context, conn *pgx.Conn, t *Table) ([]Leaf, error) {
+	rows, err := conn.Query(ctx, leavesSQL, t.OID)
+	if err != nil {
+		return nil, fmt.Errorf("read partitions from the catalog: %w", err)
+	}
+	leaves, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l Leaf, err error) {
+		var kind, persists, identity string
+		if err := row.Scan(&l.Name, &kind, &persists, &identity, &l.IdentityColumns); err != nil {
+			return l, err
+		}
+		l.Kind, l.Persists, l.Identity = kind[0], persists[0], identity[0]
+		return l, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read partitions from the catalog: %w", err)
+	}
+	return leaves, nil
 }
 
 func (t *Table) readColumns(ctx context.Context, conn *pgx.Conn) error {

@@ -2,7 +2,9 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -14,27 +16,60 @@ import (
 const (
 	// confirmPace is the least time between two status updates that only tell progress.
 	confirmPace = 200 * time.Millisecond
-	// statusEvery keeps the connection alive: well below wal_sender_timeout (60 s).
+	// statusEvery is the most time between two status updates; a smaller
+	// wal_sender_timeout shortens it.
 	statusEvery = 5 * time.Second
 )
 
+// statusPace keeps the connection alive, also while the receiver waits for the log
+// and does not see that the server asks. timeout is wal_sender_timeout, 0: none.
+func statusPace(timeout time.Duration) time.Duration {
+	if timeout == 0 {
+		return statusEvery
+	}
+	return min(statusEvery, max(timeout/3, 10*time.Millisecond))
+}
+
+// senderTimeout reads wal_sender_timeout where it counts: it may be set per role
+// and database.
+func senderTimeout(ctx context.Context, repl *pgconn.PgConn) (time.Duration, error) {
+	results, err := repl.Exec(ctx, "select setting from pg_settings where name = 'wal_sender_timeout'").ReadAll()
+	if err != nil {
+		return 0, fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 {
+		return 0, errors.New("read wal_sender_timeout: no such setting")
+	}
+	ms, err := strconv.Atoi(string(results[0].Rows[0][0]))
+	if err != nil {
+		return 0, fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
 // confirmAlways sends standby status updates: when the log's durable WAL moved, when
-// the server asks, and every few seconds, whatever the receiver is doing.
-func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <-chan struct{}) error {
-	status := time.NewTicker(statusEvery)
+// the server asks, and every few seconds, whatever the receiver is doing. The latter
+// ask for an answer, so that a server that is gone without a word is noticed.
+// timeout is wal_sender_timeout.
+func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <-chan struct{}, timeout time.Duration) error {
+	silence := silence{limit: 2 * timeout}
+	status := time.NewTicker(statusPace(timeout))
 	defer status.Stop()
 	pace := time.NewTimer(0)
 	defer pace.Stop()
 	var told change.LSN
 	for moved := false; ; {
-		send := false
+		send, ask := false, false
 		select {
 		case <-ctx.Done():
-			return s.sendStatus(repl, &told) // the last word before the connection closes
+			return s.sendStatus(repl, &told, false) // the last word before the connection closes
 		case <-asked:
 			send = true
-		case <-status.C:
-			send = true
+		case now := <-status.C:
+			send, ask = true, true
+			if err := silence.check(now, s.stats.heard(), s.inflow.blocked.Load()); err != nil {
+				return err
+			}
 		case <-s.confirm:
 			moved = true
 			continue
@@ -46,22 +81,23 @@ func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <
 			continue
 		}
 		moved = false
-		if err := s.sendStatus(repl, &told); err != nil {
+		if err := s.sendStatus(repl, &told, ask); err != nil {
 			return err
 		}
 	}
 }
 
 // sendStatus confirms the log's durable WAL. All three positions are set: pglogrepl
-// would send a zero flush position as the write position.
-func (s *Source) sendStatus(repl *pgconn.PgConn, told *change.LSN) error {
+// would send a zero flush position as the write position. With ask the server answers
+// with a keepalive.
+func (s *Source) sendStatus(repl *pgconn.PgConn, told *change.LSN, ask bool) error {
 	wal := change.LSN(s.durable.Load())
 	if wal == 0 || wal < *told {
 		return fmt.Errorf("confirm to Postgres: position %s after %s: this is a bug in walrelay", wal, *told)
 	}
 	lsn := pglogrepl.LSN(wal)
 	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), repl, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn,
+		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn, ReplyRequested: ask,
 	})
 	if err != nil {
 		return fmt.Errorf("confirm %s to Postgres: %w", wal, err)

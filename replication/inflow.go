@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walrelay/walrelay/change"
@@ -24,6 +25,8 @@ const (
 type inflow struct {
 	ready chan struct{} // capacity 1: the writer should look
 	space chan struct{} // capacity 1: the receiver may go on
+	// blocked: the receiver waits for the log and reads nothing.
+	blocked atomic.Bool
 
 	mu      sync.Mutex
 	builder *change.Builder // nil between connections
@@ -55,10 +58,8 @@ func (f *inflow) add(ctx context.Context, fn func(*change.Builder)) error {
 	f.mu.Lock()
 	for f.builder.Len() >= batchCap {
 		f.mu.Unlock()
-		select {
-		case <-f.space:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := f.waitSpace(ctx); err != nil {
+			return err
 		}
 		f.mu.Lock()
 	}
@@ -70,6 +71,17 @@ func (f *inflow) add(ctx context.Context, fn func(*change.Builder)) error {
 		poke(f.ready)
 	}
 	return nil
+}
+
+func (f *inflow) waitSpace(ctx context.Context) error {
+	f.blocked.Store(true)
+	defer f.blocked.Store(false)
+	select {
+	case <-f.space:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // hurry makes the writer record the WAL end at once: the server asked for a reply.

@@ -2,7 +2,6 @@ package replication
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,13 +10,12 @@ import (
 
 // counters are written by the receiver and the writer.
 type counters struct {
-	messages, bytes    atomic.Uint64
-	transactions       atomic.Uint64
-	changes, batches   atomic.Uint64
-	oversize           atomic.Uint64
-	confirmed          atomic.Uint64
-	lastCommit, walEnd atomic.Uint64
-	lastReceive        atomic.Int64 // Unix nanoseconds of the last keepalive or commit
+	messages, bytes  atomic.Uint64
+	keepalives       atomic.Uint64
+	transactions     atomic.Uint64
+	changes, batches atomic.Uint64
+	oversize         atomic.Uint64
+	confirmed        atomic.Uint64
 }
 
 func (c *counters) received(n int) {
@@ -25,15 +23,8 @@ func (c *counters) received(n int) {
 	c.bytes.Add(uint64(n))
 }
 
-func (c *counters) keepalive(end change.LSN) {
-	c.walEnd.Store(uint64(end))
-	c.lastReceive.Store(time.Now().UnixNano())
-}
-
-func (c *counters) committed(end change.LSN) {
-	c.transactions.Add(1)
-	c.lastCommit.Store(uint64(end))
-}
+// heard changes with everything that the server sends.
+func (c *counters) heard() uint64 { return c.messages.Load() + c.keepalives.Load() }
 
 func (c *counters) appended(b *change.Batch) {
 	c.batches.Add(1)

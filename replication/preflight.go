@@ -15,6 +15,7 @@ type Server struct {
 	VersionText        string
 	Database, Role     string
 	MaxSlotWALKeepSize int64 // bytes, -1 = unlimited
+	MayCreate          bool  // the role may create publications in the database
 }
 
 // Preflight is the result of looking at everything that replication needs, before
@@ -69,6 +70,8 @@ func Check(ctx context.Context, conn *pgx.Conn, t Target) (*Preflight, error) {
 		return nil, err
 	}
 	p.checkPublication(t)
+	p.checkAncestors(t)
+	p.checkMayPublish(t)
 	if p.Slot, err = readSlot(ctx, conn, t.Slot); err != nil {
 		return nil, err
 	}
@@ -81,14 +84,15 @@ select current_setting('server_version_num')::int, current_setting('server_versi
        (select rolsuper or rolreplication from pg_roles where rolname = current_user)
          or exists (select from pg_roles r where r.rolname = 'rds_replication' and pg_has_role(r.oid, 'MEMBER')),
        current_setting('max_wal_senders')::int,
-       (select setting::bigint * case when setting::bigint < 0 then 1 else 1048576 end from pg_settings where name = 'max_slot_wal_keep_size')`
+       (select setting::bigint * case when setting::bigint < 0 then 1 else 1048576 end from pg_settings where name = 'max_slot_wal_keep_size'),
+       has_database_privilege(current_database(), 'CREATE')`
 
 func (p *Preflight) checkServer(ctx context.Context, conn *pgx.Conn) error {
 	s := &p.Server
 	var walLevel string
 	var recovery, mayReplicate bool
 	var senders int
-	err := conn.QueryRow(ctx, serverSQL).Scan(&s.Version, &s.VersionText, &s.Database, &s.Role, &walLevel, &recovery, &mayReplicate, &senders, &s.MaxSlotWALKeepSize)
+	err := conn.QueryRow(ctx, serverSQL).Scan(&s.Version, &s.VersionText, &s.Database, &s.Role, &walLevel, &recovery, &mayReplicate, &senders, &s.MaxSlotWALKeepSize, &s.MayCreate)
 	if err != nil {
 		return fmt.Errorf("read server settings: %w", err)
 	}
@@ -125,6 +129,12 @@ func (p *Preflight) checkTable(ctx context.Context, conn *pgx.Conn, spec TableSp
 		return nil
 	}
 	p.checkIdentity(subject, spec, t)
+	if err := p.checkPartitioning(ctx, conn, subject, spec, t); err != nil {
+		return err
+	}
+	if t.Heirs {
+		p.Findings.add(Warning, subject, "other tables inherit from it: their rows, which a SELECT shows with its own, are not in the channel", "")
+	}
 	p.checkGenerated(subject, spec, t)
 	for _, use := range spec.Uses {
 		if f, bad := t.checkUse(subject, spec, use); bad {
@@ -161,6 +171,12 @@ func (p *Preflight) checkIdentity(subject string, spec TableSpec, t *Table) {
 		return
 	case len(t.IdentityColumns) == 0 && t.Identity == 'n':
 		p.Findings.add(Error, subject, "its replica identity is NOTHING: once it is published, Postgres refuses the application's UPDATE and DELETE", "ALTER TABLE "+spec.quoted()+" REPLICA IDENTITY DEFAULT; (needs a primary key) or "+full)
+		return
+	case len(t.IdentityColumns) == 0 && t.Identity == 'i':
+		p.Findings.add(Error, subject, "the index of its replica identity is gone: once it is published, Postgres refuses the application's UPDATE and DELETE", "ALTER TABLE "+spec.quoted()+" REPLICA IDENTITY DEFAULT; (needs a primary key) or "+full)
+		return
+	case len(t.IdentityColumns) == 0 && len(t.Key) > 0:
+		p.Findings.add(Error, subject, "its primary key is DEFERRABLE, which Postgres does not take for a replica identity: once it is published, Postgres refuses the application's UPDATE and DELETE", full)
 		return
 	case len(t.IdentityColumns) == 0:
 		p.Findings.add(Error, subject, "it has no primary key and so no replica identity: once it is published, Postgres refuses the application's UPDATE and DELETE", "ALTER TABLE "+spec.quoted()+" ADD PRIMARY KEY (…); or "+full)

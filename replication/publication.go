@@ -133,7 +133,7 @@ func (p *Preflight) publicationSQL(t Target) []string {
 	var missing []string
 	for _, spec := range t.Tables {
 		if p.Publication == nil || p.Publication.table(spec) == nil {
-			missing = append(missing, spec.quoted())
+			missing = append(missing, p.published(spec))
 		}
 	}
 	if p.Publication == nil {
@@ -147,6 +147,44 @@ func (p *Preflight) publicationSQL(t Target) []string {
 		out = append(out, "ALTER PUBLICATION "+name+" ADD TABLE "+strings.Join(missing, ", ")+";")
 	}
 	return out
+}
+
+// published is how a publication names a table: without ONLY the tables that inherit
+// from it would come along, whose replica identity nobody has looked at.
+func (p *Preflight) published(spec TableSpec) string {
+	if t := p.Tables[spec.fullName()]; t != nil && t.Heirs {
+		return "ONLY " + spec.quoted()
+	}
+	return spec.quoted()
+}
+
+// checkMayPublish reports SQL that somebody else has to run.
+func (p *Preflight) checkMayPublish(t Target) {
+	sql := p.publicationSQL(t)
+	if len(sql) == 0 || len(p.Findings.Errors()) > 0 { // the SQL may change with what is mended
+		return
+	}
+	var lacks []string
+	if p.Publication == nil && !p.Server.MayCreate {
+		lacks = append(lacks, "CREATE on database "+p.Server.Database)
+	}
+	if p.Publication != nil && !p.Publication.Owned {
+		lacks = append(lacks, "ownership of the publication")
+	}
+	for _, spec := range t.Tables {
+		if !p.Tables[spec.fullName()].Owned && (p.Publication == nil || p.Publication.table(spec) == nil) {
+			lacks = append(lacks, "ownership of table "+spec.fullName())
+		}
+	}
+	if len(lacks) == 0 {
+		return
+	}
+	what := "it does not exist and role "
+	if p.Publication != nil {
+		what = "it lacks tables or settings and role "
+	}
+	p.Findings.add(Error, "publication "+t.Publication, what+p.Server.Role+" may not mend that (lacks "+strings.Join(lacks, ", ")+")",
+		"as a superuser or the owner of the tables run: "+strings.Join(sql, " "))
 }
 
 // ensurePublication creates or extends the publication; where the role may not, the

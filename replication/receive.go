@@ -73,7 +73,7 @@ func (r *receiver) copyData(ctx context.Context, data []byte) error {
 // keepalive: the WAL end counts only outside of transactions; everything below it
 // has been received then.
 func (r *receiver) keepalive(ctx context.Context, end change.LSN, replyRequested bool) error {
-	r.stats.keepalive(end)
+	r.stats.keepalives.Add(1)
 	if !r.inTx {
 		if err := r.inflow.add(ctx, func(b *change.Builder) { b.Advance(end) }); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (r *receiver) commit(ctx context.Context, b []byte) error {
 	}
 	r.inTx = false
 	end := change.LSN(binary.BigEndian.Uint64(b[9:]))
-	r.stats.committed(end)
+	r.stats.transactions.Add(1)
 	return r.inflow.add(ctx, func(b *change.Builder) { b.Commit(end) })
 }
 

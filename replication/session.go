@@ -33,6 +33,10 @@ func (s *Source) session(ctx context.Context, streaming func()) error {
 	if err := s.prepare(ctx, conn, repl); err != nil {
 		return err
 	}
+	timeout, err := senderTimeout(ctx, repl)
+	if err != nil {
+		return err
+	}
 	last, wal := s.o.Log.Head()
 	s.durable.Store(uint64(wal))
 	if err := s.startReplication(ctx, repl, wal); err != nil {
@@ -43,11 +47,12 @@ func (s *Source) session(ctx context.Context, streaming func()) error {
 	s.streamed.Store(true)
 	s.state.set(State{Phase: PhaseStreaming, Since: time.Now()})
 	streaming()
-	return s.stream(ctx, repl, cat, last)
+	return s.stream(ctx, repl, cat, last, timeout)
 }
 
-// stream runs receiver, confirmer and monitor until one of them ends.
-func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position) error {
+// stream runs receiver, confirmer and monitor until one of them ends. timeout is
+// wal_sender_timeout.
+func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, timeout time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	asked := make(chan struct{}, 1)
 	r := &receiver{
@@ -60,7 +65,7 @@ func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, 
 		reply:     func() { poke(asked) },
 	}
 	g.Go(func() error { return r.run(ctx) })
-	g.Go(func() error { return s.confirmAlways(ctx, repl, asked) })
+	g.Go(func() error { return s.confirmAlways(ctx, repl, asked, timeout) })
 	g.Go(func() error { return s.monitor(ctx) })
 	g.Go(func() error { // ends the receiver, which reads without a deadline
 		<-ctx.Done()
@@ -84,7 +89,7 @@ func closeReplication(c *pgconn.PgConn) {
 // prepare brings publication, slot and log together, in this order: the slot must
 // not exist before the publication, and the log's identity follows the slot.
 func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn) error {
-	p, err := Check(ctx, conn, s.o.Target)
+	p, err := s.check(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -107,7 +112,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	created := p.Slot == nil
 	confirmed := change.LSN(0)
 	if created {
-		if confirmed, err = createSlot(ctx, conn, s.o.Slot, p.Server.Version); err != nil {
+		if confirmed, err = s.createSlot(ctx, conn, p.Server.Version); err != nil {
 			return err
 		}
 		s.log.Info("replication slot created", "slot", s.o.Slot, "consistent_point", confirmed.String())
@@ -119,6 +124,26 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 		return fmt.Errorf("identify system: %w", err)
 	}
 	return s.reconcile(ctx, repl, ident, created, confirmed)
+}
+
+// checkPatience bounds the preflight, should the server fall silent in it.
+const checkPatience = time.Minute
+
+func (s *Source) check(ctx context.Context, conn *pgx.Conn) (*Preflight, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+	defer cancel()
+	return Check(ctx, conn, s.o.Target)
+}
+
+// createSlot says so when it takes long: Postgres first waits for the end of every
+// transaction that has written, in any database of the cluster.
+func (s *Source) createSlot(ctx context.Context, conn *pgx.Conn, version int) (change.LSN, error) {
+	slow := time.AfterFunc(2*time.Second, func() {
+		s.log.Warn("the replication slot can only be created when the transactions that are open now have ended", "slot", s.o.Slot,
+			"find", "select pid, xact_start, query from pg_stat_activity where backend_xid is not null order by xact_start; and select * from pg_prepared_xacts;")
+	})
+	defer slow.Stop()
+	return createSlot(ctx, conn, s.o.Slot, version)
 }
 
 // warn logs warnings once per start.
