@@ -252,6 +252,9 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 // place puts a new subscriber on its first lane. It runs on the live lane.
 func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 	l := h.live
+	if l.at.Less(h.events.Bounds().Floor) { // a new generation has begun and the lane has not seen it yet
+		h.lost(l, eventlog.ErrTrimmed)
+	}
 	switch {
 	case !resuming:
 		s.control(h.readyRun(s.view, false, EventID{At: l.at, Tag: s.view.tag}, l.at, ""), l.at)

@@ -1,13 +1,16 @@
 package replication
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // session are the settings that fix the text form of values, on the replication
@@ -22,6 +25,7 @@ var session = map[string]string{
 	"statement_timeout":           "0",
 	"idle_session_timeout":        "0",
 	"lock_timeout":                "10s",
+	"jit":                         "off", // the catalog queries are short
 	"standard_conforming_strings": "on",
 }
 
@@ -58,11 +62,18 @@ func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
+// receiveBuffer is what one read takes from the replication socket at most: pgx
+// reads 8 KiB at a time, which costs as much as decoding does.
+const receiveBuffer = 256 << 10
+
 // connectReplication opens a walsender connection bound to the database.
 func connectReplication(ctx context.Context, url string) (*pgconn.PgConn, error) {
 	cfg, err := newConfig(url, map[string]string{"replication": "database"})
 	if err != nil {
 		return nil, err
+	}
+	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, receiveBuffer), w)
 	}
 	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {
