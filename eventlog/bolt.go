@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/walrelay/walrelay/change"
@@ -74,9 +75,7 @@ func OpenBolt(o BoltOptions) (Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	fail := func(err error) (Engine, error) {
-		return nil, fmt.Errorf("open event log %s: %w%s", o.Dir, err, hint(err))
-	}
+	fail := func(err error) (Engine, error) { return nil, openError(o.Dir, err) }
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fail(err)
 	}
@@ -91,15 +90,16 @@ func OpenBolt(o BoltOptions) (Engine, error) {
 	return e, nil
 }
 
-// hint says what an operator can do about an error of OpenBolt.
-func hint(err error) string {
+// openError says what could not be opened and what an operator can do about it.
+func openError(dir string, err error) error {
+	hint := ""
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Sprintf(": make the directory and its files writable for user id %d", os.Geteuid())
+		hint = fmt.Sprintf(": make the directory and its files writable for user id %d", os.Geteuid())
 	case errors.Is(err, ErrCorrupt):
-		return ": move the directory away and restart; clients then get a reset"
+		hint = ": move the directory away and restart; clients then get a reset"
 	}
-	return ""
+	return fmt.Errorf("open event log %s: %w%s", dir, err, hint)
 }
 
 // recover opens the segments of the newest epoch and removes what a crash left over.
@@ -126,8 +126,13 @@ func (e *boltEngine) recover() error {
 			e.opts.Logger.Error("event log: a segment cannot be read; subscribers that need it get a reset", "error", err)
 			continue
 		}
-		if next := e.segments[0]; s.state.last.Less(next.base) {
-			e.opts.Logger.Error("event log: a segment is missing; subscribers that need it get a reset",
+		next := e.segments[0]
+		if next.base.Less(s.state.last) { // the one commit that settle gave up
+			s.state.last = next.base
+			s.state.count--
+		}
+		if s.state.last.Less(next.base) {
+			e.opts.Logger.Error("event log: a segment is missing or cut off; subscribers that need it get a reset",
 				"after", s.path, "before", next.path)
 		}
 		e.segments = slices.Insert(e.segments, 0, s)
@@ -223,17 +228,25 @@ func (e *boltEngine) Append(ctx context.Context, en *Entry) error {
 	}
 	if e.full(s, en.Time) {
 		if s, err = e.rotate(s); err != nil {
-			return fmt.Errorf("start a segment: %w", err)
+			return noRoom(fmt.Errorf("start a segment: %w", err))
 		}
 	}
 	st, size, err := s.append(en)
 	if err != nil {
-		return err
+		return noRoom(err)
 	}
 	e.mu.Lock()
 	s.state, s.size = st, size
 	e.mu.Unlock()
 	return nil
+}
+
+// noRoom adds the way out to the error of a full disk.
+func noRoom(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: make room on the disk or lower log.max_bytes; it goes on by itself", err)
+	}
+	return err
 }
 
 // writable returns the segment that takes commits, nil when there is none yet.
@@ -433,7 +446,7 @@ func (e *boltEngine) Begin(ctx context.Context, meta []byte, floor change.Positi
 	st := segmentState{epoch: seq, base: floor, last: floor, wal: wal}
 	next, err := createSegment(e.opts.Dir, seq, st, meta, e.mapBytes())
 	if err != nil {
-		return err
+		return noRoom(err)
 	}
 	e.mu.Lock()
 	old := e.segments

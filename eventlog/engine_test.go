@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/walrelay/walrelay/eventlog"
 	"github.com/walrelay/walrelay/eventlog/enginetest"
@@ -18,9 +19,10 @@ func TestEngines(t *testing.T) {
 	for name, o := range map[string]eventlog.BoltOptions{
 		"bolt, large segments": {SegmentBytes: 1 << 20},
 		"bolt, small segments": {SegmentBytes: 64 << 10},
-		"bolt, by age":         {SegmentAge: 5e9},
+		"bolt, by age":         {SegmentAge: 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			enginetest.Run(t, func(t *testing.T) enginetest.Open {
 				o.Dir = t.TempDir()
 				return func(t *testing.T) eventlog.Engine {

@@ -69,7 +69,7 @@ func decodeMeta(sealed []byte) (meta, error) {
 		return m, fmt.Errorf("%w: lineage: %w", ErrCorrupt, err)
 	}
 	if m.Format != metaFormat {
-		return m, fmt.Errorf("event log has format %d, this walrelay knows %d: run the walrelay that wrote it, or give log.dir an empty directory", m.Format, metaFormat)
+		return m, fmt.Errorf("it has format %d, this walrelay knows %d: run the walrelay that wrote it, or give log.dir an empty directory", m.Format, metaFormat)
 	}
 	return m, nil
 }

@@ -144,7 +144,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l, err := recoverLog(o)
 	if err != nil {
-		return nil, errors.Join(err, o.Engine.Close())
+		return nil, openError(o.Dir, errors.Join(err, o.Engine.Close()))
 	}
 	l.retain.Go(l.retainLoop)
 	return l, nil
@@ -156,11 +156,11 @@ func recoverLog(o Options) (*Log, error) {
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	blob, err := o.Engine.Meta(l.ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open event log: read lineage: %w", err)
+		return nil, fmt.Errorf("read lineage: %w", err)
 	}
 	m, err := decodeMeta(blob)
 	if err != nil {
-		return nil, fmt.Errorf("open event log: %w", err)
+		return nil, err
 	}
 	if l.relations, err = newRelations(); err != nil {
 		return nil, err

@@ -432,6 +432,7 @@ func TestBeginDropsPending(t *testing.T) {
 }
 
 func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
 	l, _ := begunFaulty(t, eventlog.Options{})
 	for i := range 300 {
 		must(t, l.Begin(ctx, lineage, genesis+change.LSN(i), "gap"))

@@ -417,7 +417,7 @@ func testConcurrent(t *testing.T, s *store) {
 	defer wg.Wait()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
 			for running.Err() == nil {
 				walk(t, s.Engine)
@@ -426,12 +426,12 @@ func testConcurrent(t *testing.T, s *store) {
 	}
 	wg.Go(func() {
 		for running.Err() == nil {
-			if _, err := s.Trim(ctx, eventlog.Retention{MaxBytes: 600 << 10}); err != nil {
+			if _, err := s.Trim(ctx, eventlog.Retention{MaxBytes: 300 << 10}); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	s.fill(400, 6000)
+	s.fill(150, 6000)
 	stop()
 	wg.Wait()
 	s.check()
