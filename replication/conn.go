@@ -73,7 +73,7 @@ func connectReplication(ctx context.Context, url string) (*pgconn.PgConn, error)
 		return nil, err
 	}
 	cfg.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		return pgproto3.NewFrontend(bufio.NewReaderSize(r, receiveBuffer), w)
+		return pgproto3.NewFrontend(bufio.NewReaderSize(&pacedReader{r: r}, receiveBuffer), w)
 	}
 	conn, err := pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {

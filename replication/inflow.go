@@ -14,8 +14,12 @@ const (
 	// log.
 	batchCap = 256 << 10
 	// appendPace is the least time between the starts of two appends: what arrives
-	// meanwhile shares one fsync.
-	appendPace = time.Millisecond
+	// meanwhile shares one fsync. Under load it grows with the size of the last batch
+	// up to maxAppendPace, which costs a few milliseconds where there are many rows to
+	// wait for anyway.
+	appendPace          = time.Millisecond
+	appendPacePerChange = 10 * time.Microsecond
+	maxAppendPace       = 4 * time.Millisecond
 	// idlePace is how often a moved WAL end alone is made durable.
 	idlePace = time.Second
 )

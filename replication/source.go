@@ -142,6 +142,7 @@ func (s *Source) fatal(err error, waited time.Duration) bool {
 // a batch that was taken is finished even when its connection is gone.
 func (s *Source) write(ctx context.Context) error {
 	var started, lastIdle time.Time
+	pace := appendPace
 	tick := time.NewTicker(idlePace)
 	defer tick.Stop()
 	for {
@@ -152,7 +153,7 @@ func (s *Source) write(ctx context.Context) error {
 		case <-tick.C:
 		}
 		for {
-			if wait := appendPace - time.Since(started); wait > 0 {
+			if wait := pace - time.Since(started); wait > 0 {
 				time.Sleep(wait)
 			}
 			<-s.idle
@@ -163,6 +164,7 @@ func (s *Source) write(ctx context.Context) error {
 				break
 			}
 			started = now
+			pace = min(appendPace+time.Duration(b.Changes)*appendPacePerChange, maxAppendPace)
 			if b.Changes == 0 {
 				lastIdle = now
 			}
