@@ -50,7 +50,7 @@ func newRootCommand() *cobra.Command {
 	serve := newServeCommand()
 	root.RunE = serve.RunE
 	root.Flags().AddFlagSet(serve.Flags())
-	root.AddCommand(serve, newCheckCommand(), newTailCommand(), newTeardownCommand(), newVersionCommand())
+	root.AddCommand(serve, newCheckCommand(), newTailCommand(), newTeardownCommand(), newDemoCommand(), newDemoAppCommand(), newVersionCommand())
 	return root
 }
 
