@@ -1,12 +1,17 @@
+//go:build linux || darwin
+
 package pgtemp_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,11 +158,25 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// A template that was cut short does not stand in the way.
-func TestBrokenTemplate(t *testing.T) {
-	t.Setenv(pgtemp.EnvCache, "/dev/null/nowhere")
-	c := pgtest.Start(t, pgtemp.Options{})
-	mustExec(t, c, "select 1")
+// Neither a cache that cannot be used nor a damaged template stands in the way.
+func TestBadCache(t *testing.T) {
+	t.Run("unusable", func(t *testing.T) {
+		t.Setenv(pgtemp.EnvCache, "/dev/null/nowhere")
+		mustExec(t, pgtest.Start(t, pgtemp.Options{}), "select 1")
+	})
+	t.Run("damaged", func(t *testing.T) {
+		cache := t.TempDir()
+		t.Setenv(pgtemp.EnvCache, cache)
+		mustExec(t, pgtest.Start(t, pgtemp.Options{}), "select 1")
+		control, err := filepath.Glob(cache + "/pgtemp/*/global/pg_control")
+		if err != nil || len(control) != 1 {
+			t.Fatal(control, err)
+		}
+		if err := os.Truncate(control[0], 100); err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, pgtest.Start(t, pgtemp.Options{}), "select 1")
+	})
 }
 
 func TestDropDatabase(t *testing.T) {
@@ -253,9 +272,9 @@ func TestDiesWithParent(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Fatal("the parent ended by itself")
 	}
-	for deadline := time.Now().Add(20 * time.Second); exists(dir) || alive(pid); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); exists(dir) || alive(t, pid); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("20 s after its parent's death: directory there: %v, server there: %v", exists(dir), alive(pid))
+			t.Fatalf("20 s after its parent's death: directory there: %v, server there: %v", exists(dir), alive(t, pid))
 		}
 	}
 }
@@ -266,7 +285,14 @@ func exists(path string) bool {
 }
 
 // alive counts a zombie, which only its new parent can remove, as dead.
-func alive(pid string) bool {
-	out, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
-	return err == nil && !strings.HasPrefix(string(out), "Z")
+func alive(t *testing.T, pid string) bool {
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err != nil || !strings.Contains(string(stat), ") Z ")
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -23,15 +22,12 @@ const EnvCache = "WALRELAY_CACHE"
 // configures it.
 func (c *Cluster) makeData(ctx context.Context) error {
 	template := c.template()
-	if err := c.copyTemplate(template); err != nil {
+	if !c.fromTemplate(template) {
 		if err := c.initdb(ctx); err != nil {
 			return err
 		}
 		// The cluster is good without it, and the next start tries again.
 		_ = c.saveTemplate(template)
-	}
-	if err := setSystemID(c.DataDir(), newSystemID()); err != nil {
-		return err
 	}
 	return c.configure()
 }
@@ -120,19 +116,21 @@ func (c *Cluster) template() string {
 	return filepath.Join(cache, "pgtemp", fmt.Sprintf("pg%d-%s", c.bin.Major, hex.EncodeToString(key[:8])))
 }
 
-// copyTemplate makes the data directory from the template.
-func (c *Cluster) copyTemplate(template string) error {
-	if template == "" {
-		return fs.ErrNotExist
-	}
-	if _, err := os.Stat(template); err != nil {
-		return err
+// fromTemplate makes the data directory from the template. If there is none, or
+// it is damaged, it leaves nothing and is false.
+func (c *Cluster) fromTemplate(template string) bool {
+	if template == "" || !exists(template) {
+		return false
 	}
 	err := copyTree(c.DataDir(), template, c.user)
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(c.DataDir()))
+	if err == nil {
+		err = setSystemID(c.DataDir(), newSystemID())
 	}
-	return nil
+	if err != nil {
+		_ = os.RemoveAll(c.DataDir()) // initdb complains if anything is left
+		return false
+	}
+	return true
 }
 
 // saveTemplate keeps a copy of the fresh data directory. Whoever renames first
