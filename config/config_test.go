@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/walrelay/walrelay/filter"
+	"github.com/walrelay/walrelay/nearest"
 )
 
 const minimal = `
@@ -211,7 +212,7 @@ channels:
 		t.Errorf("binding's parameter at %v, want %v", got, want)
 	}
 	key := ch.Key("columns", "1")
-	got := c.Errorf(c.Pos(key), key, "public.orders has no column %q%s", "custmer_id", Suggest("custmer_id", []string{"id", "customer_id"})).Error()
+	got := c.Errorf(c.Pos(key), key, "public.orders has no column %q%s", "custmer_id", nearest.Suggest("custmer_id", []string{"id", "customer_id"})).Error()
 	want := `walrelay.yaml:6:19: channels.order/{id}.columns.1: public.orders has no column "custmer_id"; did you mean "customer_id"?`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/walrelay/walrelay/nearest"
 )
 
 // params reads the types of the parameters.
@@ -18,7 +20,7 @@ func (b *builder) params(s *section) {
 			switch {
 			case !ok:
 			case b.c.Pattern != nil && !slices.Contains(names, e.name):
-				b.r.problem(nodePos(e.key), v.key, "the channel's name has no {%s}%s", e.name, plain(Suggest(e.name, names)))
+				b.r.problem(nodePos(e.key), v.key, "the channel's name has no {%s}%s", e.name, plain(nearest.Suggest(e.name, names)))
 			default:
 				t, err := paramType(v)
 				if err != nil {
@@ -87,7 +89,7 @@ func (b *builder) checkParams() {
 		bound[bind.Param] = true
 		if !slices.Contains(names, bind.Param) {
 			b.r.problem(b.c.Where.Pos(bind.ParamPos), b.c.Key("where"),
-				"the channel's name has no {%s}%s", bind.Param, plain(Suggest(bind.Param, names)))
+				"the channel's name has no {%s}%s", bind.Param, plain(nearest.Suggest(bind.Param, names)))
 		}
 	}
 	for _, name := range names {

@@ -5,6 +5,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/walrelay/walrelay/nearest"
 )
 
 // reader turns the nodes of one file into a Config and collects what is wrong.
@@ -85,7 +87,7 @@ func (s *section) done() {
 			s.r.problem(nodePos(e.key), key, "%s", plain(text))
 			continue
 		}
-		s.r.problem(nodePos(e.key), key, "unknown key%s", plain(Suggest(e.name, s.asked)))
+		s.r.problem(nodePos(e.key), key, "unknown key%s", plain(nearest.Suggest(e.name, s.asked)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/walrelay/walrelay/filter"
+	"github.com/walrelay/walrelay/nearest"
 )
 
 // where reads the channel's filter, which in this version can only bind
@@ -42,7 +43,7 @@ func (b *builder) allow(s *section) {
 	}
 	n, err := filter.Parse(v.text)
 	if err != nil {
-		if hint := Suggest(rule, []string{"public"}); hint != "" {
+		if hint := nearest.Suggest(rule, []string{"public"}); hint != "" {
 			b.r.problem(v.at(0), v.key, "unknown rule%s", plain(hint))
 			return
 		}

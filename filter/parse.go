@@ -1,6 +1,10 @@
 package filter
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/walrelay/walrelay/nearest"
+)
 
 // The bounds of an expression.
 const (
@@ -282,7 +286,7 @@ func (p *parser) unknown(name token) error {
 	if p.tok.kind == "(" {
 		return errorf(name.From, "unknown function %q; there are lower(...) and text(...)", name.text)
 	}
-	if s := Suggest(name.text, roots); s != "" {
+	if s := nearest.Suggest(name.text, roots); s != "" {
 		return errorf(name.From, "unknown name %q%s", name.text, s)
 	}
 	return errorf(name.From, "unknown name %q (a column is written row.%[2]s, a claim user.%[2]s, text in quotes)", name.text, name.text)

@@ -99,7 +99,7 @@ select c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text, c.r
                    from pg_index i, unnest(i.indkey::int2[]) with ordinality k(attnum, n), pg_attribute a
                   where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum), '{}'),` + identitySQL + `
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
- where n.nspname = $1 and c.relname = $2`
+ where `
 
 const columnsSQL = `
 select attname::text, atttypid, attnotnull, attgenerated::text
@@ -109,18 +109,35 @@ select attname::text, atttypid, attnotnull, attgenerated::text
 
 // readTable returns nil when there is no such table.
 func readTable(ctx context.Context, conn *pgx.Conn, schema, name string) (*Table, error) {
+	t, err := queryTable(ctx, conn, "n.nspname = $1 and c.relname = $2", schema, name)
+	if err != nil {
+		return nil, fmt.Errorf("read table %s.%s from the catalog: %w", schema, name, err)
+	}
+	return t, nil
+}
+
+// readTableOID finds a table whatever it is called now; nil when it was dropped.
+func readTableOID(ctx context.Context, conn *pgx.Conn, oid uint32) (*Table, error) {
+	t, err := queryTable(ctx, conn, "c.oid = $1", oid)
+	if err != nil {
+		return nil, fmt.Errorf("read table with OID %d from the catalog: %w", oid, err)
+	}
+	return t, nil
+}
+
+func queryTable(ctx context.Context, conn *pgx.Conn, where string, args ...any) (*Table, error) {
 	t := &Table{}
 	var kind, persists, identity string
-	err := conn.QueryRow(ctx, tableSQL, schema, name).Scan(&t.OID, &kind, &persists, &identity, &t.RLS, &t.Owned, &t.Ancestors, &t.Heirs, &t.Key, &t.IdentityColumns)
+	err := conn.QueryRow(ctx, tableSQL+where, args...).Scan(&t.OID, &kind, &persists, &identity, &t.RLS, &t.Owned, &t.Ancestors, &t.Heirs, &t.Key, &t.IdentityColumns)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read table %s.%s from the catalog: %w", schema, name, err)
+		return nil, err
 	}
 	t.Kind, t.Persists, t.Identity = kind[0], persists[0], identity[0]
 	if err := t.readColumns(ctx, conn); err != nil {
-		return nil, fmt.Errorf("read columns of %s.%s from the catalog: %w", schema, name, err)
+		return nil, fmt.Errorf("columns: %w", err)
 	}
 	return t, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/walrelay/walrelay/nearest"
 )
 
 // Server is what the preflight learned of the server.
@@ -212,7 +214,7 @@ func (t *Table) checkUse(subject string, spec TableSpec, use ColumnUse) (Finding
 		for i := range t.Columns {
 			names[i] = t.Columns[i].Name
 		}
-		return Finding{Error, subject, fmt.Sprintf("it has no column %q%s", use.Column, didYouMean(use.Column, names)), "", use.Ref}, true
+		return Finding{Error, subject, fmt.Sprintf("it has no column %q%s", use.Column, nearest.Suggest(use.Column, names)), "", use.Ref}, true
 	}
 	if use.Compared && !slices.Contains(t.IdentityColumns, use.Column) {
 		fix := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; or, with large TOASTed columns, CREATE UNIQUE INDEX CONCURRENTLY … ON %s (%s); "+
@@ -240,5 +242,5 @@ func similarTable(ctx context.Context, conn *pgx.Conn, spec TableSpec) (string, 
 	if err != nil {
 		return "", fmt.Errorf("list tables: %w", err)
 	}
-	return didYouMean(spec.fullName(), names), nil
+	return nearest.Suggest(spec.fullName(), names), nil
 }

@@ -1,4 +1,5 @@
-package filter
+// Package nearest finds the name that was probably meant, for error messages.
+package nearest
 
 import (
 	"fmt"
