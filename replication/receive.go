@@ -97,7 +97,7 @@ func (r *receiver) message(ctx context.Context, b []byte) error {
 	case 'C':
 		return r.commit(ctx, b)
 	case 'R':
-		return r.relations.learn(ctx, b)
+		return r.relations.learn(ctx, b, r.tx.XID)
 	case 'T':
 		return r.truncate(ctx, b)
 	case 'M':

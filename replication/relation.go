@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,13 +40,13 @@ type announcedColumn struct {
 	identity bool
 }
 
-// learn handles a Relation message.
-func (r *relations) learn(ctx context.Context, msg []byte) error {
+// learn handles a Relation message that came in transaction xid.
+func (r *relations) learn(ctx context.Context, msg []byte, xid uint32) error {
 	a, err := parseRelation(msg)
 	if err != nil {
 		return err
 	}
-	rel, err := r.describe(ctx, a)
+	rel, err := r.describe(ctx, a, xid)
 	if err != nil {
 		return fmt.Errorf("describe relation %s.%s: %w", a.schema, a.name, err)
 	}
@@ -53,12 +54,15 @@ func (r *relations) learn(ctx context.Context, msg []byte) error {
 	return nil
 }
 
-func (r *relations) describe(ctx context.Context, a *announced) (*change.Relation, error) {
+func (r *relations) describe(ctx context.Context, a *announced, xid uint32) (*change.Relation, error) {
 	conn, err := r.catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
-	table, err := readTable(ctx, conn, a.schema, a.name)
+	if err := awaitVisible(ctx, conn, xid); err != nil {
+		return nil, err
+	}
+	table, err := readTableOID(ctx, conn, a.oid)
 	if err != nil {
 		return nil, err
 	}
@@ -80,32 +84,63 @@ func (r *relations) describe(ctx context.Context, a *announced) (*change.Relatio
 		}
 		rel.Columns = append(rel.Columns, col)
 	}
-	rel.Key = keyOf(rel, table)
+	rel.Key = r.keyOf(rel, table)
 	rel.ID, err = relationID(rel)
 	return rel, err
 }
 
-// keyOf finds the primary key by name. A table that is gone or was recreated since
-// falls back to the identity that the message flagged, which for DEFAULT is the
-// primary key of that moment.
-func keyOf(rel *change.Relation, table *Table) []int {
+// keyOf finds the primary key. The catalog is of now, the message of then. Under
+// DEFAULT the message flags the primary key of that moment, and the catalog only
+// knows its order; else a table whose key has changed since keeps the one that it
+// had before on this connection.
+func (r *relations) keyOf(rel *change.Relation, table *Table) []int {
 	var key []int
 	if table != nil {
-		for _, name := range table.Key {
-			i := rel.Column(name)
+		key = keyColumns(rel, table)
+	}
+	if rel.Identity == 'd' {
+		flagged := flaggedColumns(rel)
+		if slices.Equal(flagged, slices.Sorted(slices.Values(key))) {
+			return key
+		}
+		return flagged
+	}
+	if known := r.byOID[rel.OID]; len(key) == 0 && known != nil {
+		for _, k := range known.Key {
+			i := rel.Column(known.Columns[k].Name)
 			if i < 0 {
-				key = nil
-				break
+				return nil
 			}
 			key = append(key, i)
 		}
 	}
-	if len(key) == 0 && rel.Identity == 'd' {
-		for i := range rel.Columns {
-			if rel.Columns[i].Identity {
-				key = append(key, i)
-			}
+	return key
+}
+
+func flaggedColumns(rel *change.Relation) []int {
+	var out []int
+	for i := range rel.Columns {
+		if rel.Columns[i].Identity {
+			out = append(out, i)
 		}
+	}
+	return out
+}
+
+// keyColumns finds the columns of today's primary key: by name, or one renamed since
+// by its place, where the two have the same columns otherwise. Nil when one is not
+// there.
+func keyColumns(rel *change.Relation, table *Table) []int {
+	var key []int
+	for _, name := range table.Key {
+		i := rel.Column(name)
+		if i < 0 && len(rel.Columns) == len(table.Columns) {
+			i = slices.IndexFunc(table.Columns, func(c TableColumn) bool { return c.Name == name })
+		}
+		if i < 0 {
+			return nil
+		}
+		key = append(key, i)
 	}
 	return key
 }
