@@ -44,6 +44,9 @@ type relay struct {
 func newRelay(t testing.TB, db *database, config string) *relay {
 	t.Helper()
 	dir := t.TempDir()
+	if err := theGuard(t).Dir(dir); err != nil {
+		t.Fatal(err)
+	}
 	public, admin := freeAddress(t), freeAddress(t)
 	r := &relay{
 		config:  filepath.Join(dir, "walrelay.yaml"),

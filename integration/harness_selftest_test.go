@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
+	"github.com/walrelay/walrelay/pgtemp"
 )
 
 // The parser follows the standard in what servers seldom send, too.
@@ -213,6 +214,23 @@ func TestHarnessDatabase(t *testing.T) {
 	}
 }
 
+func TestHarnessOwnCluster(t *testing.T) {
+	cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"wal_level": "replica"}})
+	db := newDatabaseOn(t, cluster)
+	if got := db.value(t, "show wal_level"); got != "replica" {
+		t.Errorf("wal_level is %s", got)
+	}
+	if err := cluster.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.StartAgain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := db.value(t, "select 1"); got != "1" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestHarnessProcess(t *testing.T) {
 	p := startProcess(t, exec.Command("sh", "-c", "echo out; echo one >&2; echo two >&2; exit 3"))
 	p.stderr.waitFor(t, "^two$")
@@ -240,7 +258,9 @@ func TestHarnessRelay(t *testing.T) {
 	r.waitReady(t)
 	s.reconnect(t)
 	db.exec(t, "insert into t values (7)")
-	if f := s.nextN(t, 2)[1]; f.event != "insert" || !strings.Contains(f.data, `"id":7`) {
+	var data struct{ Row struct{ ID int } }
+	f := s.nextN(t, 2)[1] // after ready
+	if f.decode(t, &data); f.event != "insert" || data.Row.ID != 7 {
 		t.Errorf("got %+v", f)
 	}
 	if status, body := r.admin(t, "/healthz"); status != http.StatusOK {
