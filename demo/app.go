@@ -1,0 +1,36 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/walrelay/walrelay/demo/shop"
+)
+
+// App is the command `walrelay demo-app`: the shop alone, until ctx ends. args are
+// those after the command's name. The flags --database-url and --listen default to
+// the environment variables DATABASE_URL and LISTEN.
+func App(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("demo-app", flag.ContinueOnError)
+	url := flags.String("database-url", os.Getenv("DATABASE_URL"), "the shop's database, postgres://…")
+	flags.SetOutput(io.Discard) // the error says what is wrong
+	listen := flags.String("listen", os.Getenv("LISTEN"), "address of its pages, host:port")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("demo-app: %w; its flags are --database-url and --listen", err)
+	}
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("demo-app: unexpected argument %q", flags.Arg(0))
+	case *url == "":
+		return errors.New("demo-app: no database; name it with --database-url or DATABASE_URL")
+	case *listen == "":
+		return errors.New("demo-app: no address; name it with --listen or LISTEN, for example 127.0.0.1:3000")
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return shop.Run(ctx, shop.Options{DatabaseURL: *url, Listen: *listen, Logger: log})
+}
