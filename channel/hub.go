@@ -280,7 +280,7 @@ func (h *Hub) waitAhead(s *Subscriber, id EventID) {
 	if !change.Before(h.events.Bounds().WAL).Less(id.At) {
 		return
 	}
-	s.aheadTimer = time.AfterFunc(h.aheadWait, func() {
+	s.giveUpAfter(h.aheadWait, func() {
 		h.live.post(func() {
 			if h.live.at.Less(s.position()) {
 				h.live.index.leave(s)
@@ -355,7 +355,7 @@ func (h *Hub) lost(l *lane, err error) {
 	var here []*Subscriber // to restart once the live lane has moved
 	for _, s := range subscribers {
 		l.index.leave(s)
-		s.raise(l.at)
+		s.alight(l.at) // before the lane moves past what they missed
 		switch {
 		case s.view.generation != bounds.Lineage.Generation:
 			s.finish("gap")

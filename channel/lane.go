@@ -127,10 +127,11 @@ func (l *lane) flush(before change.Position) {
 func (l *lane) deliver(v *riddenView, run *Run, before change.Position) {
 	for i := len(v.subs) - 1; i >= 0; i-- { // backwards: leave moves the last one here
 		s := v.subs[i]
-		switch s.push(run, before) {
+		switch s.push(run) {
 		case overflow:
 			l.hub.stats.overflows.Add(1)
-			l.index.leave(s)
+			l.index.leave(s) // first: once behind, its owner may put it on another lane at any moment
+			s.fallBehind(before)
 		case gone:
 			l.index.leave(s)
 		}

@@ -16,12 +16,12 @@ type Subscriber struct {
 
 	// slot is the place in riddenView.subs; it belongs to the lane's goroutine.
 	slot int
-	// aheadTimer ends the wait of a client whose id is ahead of the log, or nil.
-	aheadTimer *time.Timer
 
 	mu sync.Mutex
-	// lane is the one that this subscriber rides; nil while it is behind and waits
-	// for its queue to be written.
+	// aheadTimer ends the wait of a client whose id is ahead of the log, or nil.
+	aheadTimer *time.Timer
+	// lane is the one that this subscriber rides; nil while it waits for its queue to
+	// be written, for a catch-up lane, or for a reset.
 	lane *lane
 	// at is the position up to which everything is queued. Invariant: never goes
 	// back, except by a reset of a client that was ahead of the log.
@@ -114,12 +114,12 @@ func (s *Subscriber) Close() {
 	s.mu.Lock()
 	was, l := s.closed, s.lane
 	s.closed, s.queue, s.lane = true, nil, nil
+	if s.aheadTimer != nil {
+		s.aheadTimer.Stop()
+	}
 	s.mu.Unlock()
 	if was {
 		return
-	}
-	if s.aheadTimer != nil {
-		s.aheadTimer.Stop()
 	}
 	if l != nil {
 		l.post(func() { l.index.leave(s) })
@@ -132,13 +132,12 @@ type pushResult int
 
 const (
 	pushed   pushResult = iota // queued, or known to the client already
-	overflow                   // the queue is full: the subscriber must leave the lane
+	overflow                   // the queue is full: the subscriber must leave the lane and fall behind
 	gone                       // closed
 )
 
-// push queues the part of r that is behind s.at. before is the lane's position
-// before the batch: an overflowed subscriber is complete at least up to there.
-func (s *Subscriber) push(r *Run, before change.Position) pushResult {
+// push queues the part of r that is behind s.at.
+func (s *Subscriber) push(r *Run) pushResult {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -151,12 +150,7 @@ func (s *Subscriber) push(r *Run, before change.Position) pushResult {
 		}
 	}
 	if pending := s.queued + s.taken; pending > 0 && pending+len(r.Bytes) > s.hub.queueLimit {
-		if s.at.Less(before) {
-			s.at = before
-		}
-		s.lane, s.behind = nil, true
 		s.mu.Unlock()
-		s.signal()
 		return overflow
 	}
 	s.queue = append(s.queue, r)
@@ -165,6 +159,18 @@ func (s *Subscriber) push(r *Run, before change.Position) pushResult {
 	s.mu.Unlock()
 	s.signal()
 	return pushed
+}
+
+// fallBehind makes the owner board a catch-up lane once it has written what is
+// queued. The subscriber is off its lane's index, and complete at least up to at.
+func (s *Subscriber) fallBehind(at change.Position) {
+	s.mu.Lock()
+	if s.at.Less(at) {
+		s.at = at
+	}
+	s.lane, s.behind = nil, true
+	s.mu.Unlock()
+	s.signal()
 }
 
 // control queues a run of control events that moves the cursor to at.
@@ -217,5 +223,25 @@ func (s *Subscriber) raise(at change.Position) {
 	defer s.mu.Unlock()
 	if s.at.Less(at) {
 		s.at = at
+	}
+}
+
+// alight takes the subscriber off its lane, complete up to at: from here on nobody
+// moves its cursor but the events that it is given.
+func (s *Subscriber) alight(at change.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.Less(at) {
+		s.at = at
+	}
+	s.lane = nil
+}
+
+// giveUpAfter calls f after d, unless the subscriber has been closed by then.
+func (s *Subscriber) giveUpAfter(d time.Duration, f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed { // Subscribe may have been given up while the lane placed it
+		s.aheadTimer = time.AfterFunc(d, f)
 	}
 }
