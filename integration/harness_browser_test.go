@@ -34,10 +34,11 @@ func openBrowser(t testing.TB) context.Context {
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile := newProfile(t)
+	profile := tempDir(t)
 	options := append([]chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),
+		chromedp.Env("TMPDIR=" + profile), // for its sockets
 		chromedp.WSURLReadTimeout(patience),
 	}, browserFlags...)
 	// Not the test's context: chromedp would end the browser before the cleanup.
@@ -56,29 +57,6 @@ func openBrowser(t testing.TB) context.Context {
 		t.Fatalf("start %s: %v", path, err)
 	}
 	return tab
-}
-
-// newProfile is a user data directory. Chromium's helpers may write to it for a
-// moment after its end, which t.TempDir would not forgive.
-func newProfile(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "walrelay-chromium-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := theGuard(t).Dir(dir); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		err := os.RemoveAll(dir)
-		for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); err = os.RemoveAll(dir) {
-			time.Sleep(20 * time.Millisecond)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 func findBrowser() (string, error) {

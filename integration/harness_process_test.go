@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/walrelay/walrelay/pgtemp/guard"
 )
 
 // patience bounds every wait for something that should happen soon. It is long
@@ -38,10 +40,8 @@ func startProcess(t testing.TB, cmd *exec.Cmd) *process {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	pid := cmd.Process.Pid
-	watched := g.Watch(pid)
 	go func() {
-		p.err = errors.Join(watched, cmd.Wait(), g.Forget(pid))
+		p.err = waitGuarded(g, cmd)
 		p.stdout.end()
 		p.stderr.end()
 		close(p.done)
@@ -55,6 +55,44 @@ func startProcess(t testing.TB, cmd *exec.Cmd) *process {
 		}
 	})
 	return p
+}
+
+// waitGuarded waits for a started program that ends when this process is killed.
+func waitGuarded(g *guard.Guard, cmd *exec.Cmd) error {
+	pid := cmd.Process.Pid
+	return errors.Join(g.Watch(pid), cmd.Wait(), g.Forget(pid))
+}
+
+// runGuarded runs such a program to its end.
+func runGuarded(g *guard.Guard, cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return waitGuarded(g, cmd)
+}
+
+// tempDir is like t.TempDir, and goes also when this process is killed. What a
+// test has started may write to it for a moment after its end (Chromium's helpers
+// do), so removing it may take more than one attempt.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "walrelay-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := os.RemoveAll(dir)
+		for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); err = os.RemoveAll(dir) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if err := theGuard(t).Dir(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 var insane = regexp.MustCompile(`(?m)^(WARNING: DATA RACE|panic: |fatal error: ).*`)

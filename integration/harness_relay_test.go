@@ -43,10 +43,7 @@ type relay struct {
 // ${ADMIN_LISTEN}; see standard.
 func newRelay(t testing.TB, db *database, config string) *relay {
 	t.Helper()
-	dir := t.TempDir()
-	if err := theGuard(t).Dir(dir); err != nil {
-		t.Fatal(err)
-	}
+	dir := tempDir(t)
 	public, admin := freeAddress(t), freeAddress(t)
 	r := &relay{
 		config:  filepath.Join(dir, "walrelay.yaml"),
@@ -168,14 +165,17 @@ func walrelay(t testing.TB) string {
 	if path := os.Getenv("WALRELAY_TEST_BINARY"); path != "" {
 		return path
 	}
-	path := filepath.Join(sharedDir(t), "walrelay")
+	path, g := filepath.Join(sharedDir(t), "walrelay"), theGuard(t)
 	return shared.binary.get(t, func() (string, error) {
 		if err := lookAtSources(".."); err != nil {
 			return "", err
 		}
 		build := exec.Command("go", "build", "-race", "-o", path, ".")
 		build.Dir = ".."
-		if out, err := build.CombinedOutput(); err != nil {
+		build.Env = append(os.Environ(), "GOTMPDIR="+filepath.Dir(path)) // goes with it, whatever happens
+		out := newTranscript()
+		build.Stdout, build.Stderr = out, out
+		if err := runGuarded(g, build); err != nil {
 			return "", fmt.Errorf("build walrelay: %w\n%s", err, out)
 		}
 		return path, nil
