@@ -134,7 +134,7 @@ type sourceLog struct{ *eventlog.Log }
 
 func (l sourceLog) Head() (change.Position, change.LSN) {
 	b := l.Bounds()
-	return b.Last, b.WAL
+	return b.Last, b.Durable
 }
 
 func (l sourceLog) Identity() (string, uint32) {

@@ -71,8 +71,10 @@ func (h *Hub) pass(ctx context.Context, riders []*Subscriber) {
 		more, err := l.step()
 		switch {
 		case err != nil:
-			h.lost(l, err)
-			return
+			if !retry(ctx, err) {
+				h.lost(l, err)
+				return
+			}
 		case len(l.index.views) == 0: // all closed, or too slow and off the lane
 			return
 		case !more:

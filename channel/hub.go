@@ -252,8 +252,8 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 // place puts a new subscriber on its first lane. It runs on the live lane.
 func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 	l := h.live
-	if l.at.Less(h.events.Bounds().Floor) { // a new generation has begun and the lane has not seen it yet
-		h.lost(l, eventlog.ErrTrimmed)
+	if l.generation != h.events.Bounds().Lineage.Generation { // the lane has not seen it yet
+		h.lost(l, errGeneration)
 	}
 	switch {
 	case !resuming:
@@ -344,21 +344,19 @@ func (h *Hub) resets(b *runBuffer, v *view, at change.Position, reason Reason) {
 // lost handles an error of a lane: what its subscribers missed cannot be had any
 // more. It runs on the lane's goroutine.
 func (h *Hub) lost(l *lane, err error) {
+	if errors.Is(err, eventlog.ErrClosed) {
+		return
+	}
 	bounds := h.events.Bounds()
 	subscribers := l.subscribers()
-	reason := ReasonGap
-	if errors.Is(err, eventlog.ErrTrimmed) {
-		reason = ReasonExpired
-	} else {
-		h.log.Error("event log cannot be read: clients get reset", "after", l.at.String(), "subscribers", len(subscribers), "cause", err)
-	}
+	reason := h.lostReason(l, err, bounds)
 	var here []*Subscriber // to restart once the live lane has moved
 	for _, s := range subscribers {
 		l.index.leave(s)
 		s.alight(l.at) // before the lane moves past what they missed
 		switch {
 		case s.view.generation != bounds.Lineage.Generation:
-			s.finish("gap")
+			s.finish(string(reason)) // comes back with a tag of the old generation and is reset
 		case reason == ReasonExpired && !s.position().Less(bounds.Floor):
 			h.board(s)
 		case l == h.live:
@@ -368,9 +366,24 @@ func (h *Hub) lost(l *lane, err error) {
 		}
 	}
 	if l == h.live {
+		l.generation = bounds.Lineage.Generation
 		l.move(bounds.Last)
 	}
 	for _, s := range here {
 		h.restart(s, reason)
 	}
+}
+
+func (h *Hub) lostReason(l *lane, err error, bounds eventlog.Bounds) Reason {
+	switch {
+	case l.generation != bounds.Lineage.Generation:
+		if past := h.events.History(); len(past) > 0 {
+			return Reason(past[len(past)-1].Reason)
+		}
+		return ReasonGap
+	case errors.Is(err, eventlog.ErrTrimmed):
+		return ReasonExpired
+	}
+	h.log.Error("event log cannot be read: clients get reset", "after", l.at.String(), "cause", err)
+	return ReasonGap
 }

@@ -563,3 +563,31 @@ func TestCloseEverywhere(t *testing.T) {
 		}
 	})
 }
+
+// TestLineageGoesBack: after an older disk was restored the new positions lie below
+// the lane's own; nothing of them may be taken for known.
+func TestLineageGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{})
+		defer h.run()()
+		h.tx(insert(1, 7, "a"))
+		s := h.subscribe("", "all")
+		drain(s)
+		id := lastID(s)
+		h.log.update(func() {
+			h.log.history = []eventlog.Ended{{Lineage: h.log.bounds.Lineage, Reason: "lineage"}}
+			h.log.bounds.Lineage.Generation++
+			h.log.batches = nil
+			h.log.bounds.Floor, h.log.bounds.Last, h.log.bounds.WAL = change.Before(0x40), change.Before(0x40), 0x40
+			h.commit, h.builder = 0x40, change.NewBuilder(change.Before(0x40), 0x40)
+		})
+		back := h.subscribe(id, "all") // may come before the lane has seen it
+		if reason, ended := s.Ended(); !ended || reason != "lineage" {
+			t.Errorf("ended %v %q", ended, reason)
+		}
+		h.tx(insert(2, 7, "b"))
+		want(t, drain(back)[1:],
+			`reset 0/3F.0 {"channel":"all","reason":"lineage"}`,
+			`insert 0/40.0 {"channel":"all","op":"insert","key":{"id":2},"row":{"id":2,"room":7,"body":"b"}`)
+	})
+}

@@ -2,10 +2,13 @@ package channel
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/eventlog"
 )
 
 // lane is one cursor over the log and the subscribers that ride it. All fields
@@ -14,6 +17,8 @@ type lane struct {
 	hub   *Hub
 	index *index
 	match matcher
+	// generation of the log that at belongs to.
+	generation uint32
 	// at is the position up to which everything was evaluated and queued.
 	at change.Position
 	// done is a copy of at for other goroutines. Invariant: stored only after every
@@ -28,7 +33,7 @@ type lane struct {
 }
 
 func newLane(h *Hub, at change.Position) *lane {
-	l := &lane{hub: h, index: newIndex(h.rules), wake: make(chan struct{}, 1)}
+	l := &lane{hub: h, index: newIndex(h.rules), wake: make(chan struct{}, 1), generation: h.events.Bounds().Lineage.Generation}
 	l.match = matcher{index: l.index, hub: h, plans: map[*change.Relation][]*boundRule{}}
 	l.move(at)
 	return l
@@ -72,10 +77,16 @@ func (l *lane) join(s *Subscriber) {
 	}
 }
 
+// errGeneration: the log was begun anew. Positions of the lane mean nothing in it.
+var errGeneration = errors.New("the event log has begun a new generation")
+
 // step handles the next batch. It reports whether there was one.
 func (l *lane) step() (bool, error) {
 	bounds := l.hub.events.Bounds() // before Next: at the head this WAL is complete
 	b, err := l.hub.events.Next(l.at)
+	if l.hub.events.Bounds().Lineage.Generation != l.generation {
+		return false, errGeneration
+	}
 	if err != nil {
 		return false, err
 	}
@@ -98,16 +109,17 @@ func (l *lane) batch(b *change.Batch) error {
 				continue
 			}
 			if err := l.match.change(&l.change); err != nil {
+				l.flush(before)
 				return err
 			}
 			if l.index.large { // between changes only: frames of one position stay together
 				l.flush(before)
 			}
 		}
+		l.flush(before) // also what came before an error
 		if err := l.reader.Err(); err != nil {
 			return err
 		}
-		l.flush(before)
 	}
 	l.move(b.Last)
 	return nil
@@ -149,23 +161,42 @@ func (l *lane) subscribers() []*Subscriber {
 
 // follow is the loop of the live lane: it ends with ctx.
 func (l *lane) follow(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		changed := l.hub.events.Changed() // before step: no change is missed
 		l.receive()
 		more, err := l.step()
-		if err != nil {
+		switch {
+		case err != nil:
+			if retry(ctx, err) {
+				continue
+			}
+			if errors.Is(err, eventlog.ErrClosed) {
+				return
+			}
 			l.hub.lost(l, err)
-			changed = nil
-			l.post(func() {}) // look again at once, but see ctx first
-		}
-		if more && ctx.Err() == nil {
+			continue
+		case more:
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-changed:
 		case <-l.wake:
 		}
 	}
+}
+
+// retry waits a moment after errors of the log that pass, and reports whether err is
+// one of them.
+func retry(ctx context.Context, err error) bool {
+	if !errors.Is(err, eventlog.ErrUnavailable) {
+		return false
+	}
+	t := time.NewTimer(100 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return true
 }

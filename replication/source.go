@@ -20,7 +20,8 @@ type Log interface {
 	// Append returns once b is durable. Readers may see b before. An error means
 	// that b is not durable; appending the same batch again goes on where it stopped.
 	Append(ctx context.Context, b *change.Batch) error
-	// Head is the last position appended and the WAL end recorded with it.
+	// Head is the last position appended and the WAL end that is durable. It is asked
+	// only while no Append is under way or waiting to be tried again.
 	Head() (last change.Position, wal change.LSN)
 	// Identity is the cluster that the log belongs to; empty for a new log.
 	Identity() (systemID string, timeline uint32)
