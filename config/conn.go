@@ -47,7 +47,7 @@ func connString(v scalar) (ConnString, error) {
 	rest, isURL := cutScheme(s)
 	switch {
 	case !isURL && (strings.Contains(s, "://") || !strings.Contains(s, "=")):
-		return "", errors.New("must be a URL such as postgres://user:password@host:5432/database, or host=... user=... dbname=...")
+		return "", errors.New("must be a URL such as postgres://user:password@host:5432/database, or host=HOST user=USER dbname=DATABASE")
 	case isURL && strayAt(rest):
 		return "", errors.New("the URL has a password that is cut in two; " + percentEncode)
 	}
