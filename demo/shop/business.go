@@ -71,48 +71,59 @@ func (b *business) run(ctx context.Context) {
 	}
 }
 
-// step does one thing: a courier moves, or something happens to an order.
+// step does one thing: something happens to an order, or a courier moves.
 func (b *business) step(ctx context.Context) error {
 	if rand.IntN(5) < 2 {
-		if moved, err := b.move(ctx); moved || err != nil {
+		if done, err := b.move(ctx); done || err != nil {
 			return err
 		}
 	}
+	if done, err := b.trade(ctx); done || err != nil {
+		return err
+	}
+	_, err := b.move(ctx)
+	return err
+}
+
+// trade does something to an order. done is false when there was nothing to do.
+func (b *business) trade(ctx context.Context) (done bool, err error) {
 	var open, old int
-	err := b.store.pool.QueryRow(ctx, `select count(*) filter (where status not in ('delivered', 'cancelled')),
+	err = b.store.pool.QueryRow(ctx, `select count(*) filter (where status not in ('delivered', 'cancelled')),
 		count(*) filter (where status in ('delivered', 'cancelled')) from orders`).Scan(&open, &old)
 	if err != nil {
-		return err
+		return false, err
 	}
 	switch {
 	case old > oldOrders && rand.IntN(2) == 0:
 		return b.forOne(ctx, `status in ('delivered', 'cancelled') order by changed_at`, b.store.remove)
 	case open < openOrders && rand.IntN(openOrders) > open/2:
-		return b.store.place(ctx, 1)
+		return true, b.store.place(ctx, 1)
 	case rand.IntN(25) == 0:
 		return b.forOne(ctx, `status in ('placed', 'paid') order by random()`, b.store.cancel)
 	}
-	return b.forOne(ctx, `status in ('placed', 'paid', 'packed') and (status <> 'packed'
-		or (select count(*) from orders where status = 'on_the_way') < (select count(*) from couriers))
-		order by status <> 'packed', changed_at + random() * interval '20 s'`, b.store.advance)
+	return b.forOne(ctx, ripe, b.store.advance)
 }
 
-// forOne does something to the first order that a condition finds. That somebody
-// at the page was faster is no error.
-func (b *business) forOne(ctx context.Context, where string, do func(context.Context, int64) error) error {
+// ripe finds the order that goes on next. Nothing is packed long before a courier is
+// there to take it.
+const ripe = `status = 'packed' and (select count(*) from orders where status = 'on_the_way') < (select count(*) from couriers)
+	or status = 'paid' and (select count(*) from orders where status = 'packed') < 3
+	or status = 'placed' and (select count(*) from orders where status = 'paid') < 4
+	order by status <> 'packed', changed_at + random() * interval '20 s'`
+
+// forOne does something to the first order that a condition finds. done is false
+// when there is none, or when somebody at the page was faster.
+func (b *business) forOne(ctx context.Context, where string, do func(context.Context, int64) error) (done bool, err error) {
 	var id int64
-	err := b.store.pool.QueryRow(ctx, `select id from orders where `+where+` limit 1`).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
+	err = b.store.pool.QueryRow(ctx, `select id from orders where `+where+` limit 1`).Scan(&id)
 	if err != nil {
-		return err
+		return false, ignoreNoRows(err)
 	}
 	err = do(ctx, id)
 	if errors.Is(err, errNoOrder) || errors.Is(err, errFinished) || errors.Is(err, errNoCourier) {
-		return nil
+		return false, nil
 	}
-	return err
+	return true, err
 }
 
 // errand is where a courier goes: to a customer, or home.
@@ -124,8 +135,8 @@ type errand struct {
 	atCustomer bool
 }
 
-// move lets a courier go a step. moved is false when all are at home.
-func (b *business) move(ctx context.Context) (moved bool, err error) {
+// move lets a courier go a step. done is false when all are at home.
+func (b *business) move(ctx context.Context) (done bool, err error) {
 	var e errand
 	err = b.store.pool.QueryRow(ctx, `select c.id, c.x, c.y, coalesce(h.x, $1), coalesce(h.y, $2), o.id
 		from couriers c
@@ -133,11 +144,8 @@ func (b *business) move(ctx context.Context) (moved bool, err error) {
 		left join customers h on h.id = o.customer_id
 		where o.id is not null or (c.x, c.y) <> ($1, $2)
 		order by random() limit 1`, homeX, homeY).Scan(&e.courier, &e.x, &e.y, &e.toX, &e.toY, &e.order)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		return false, ignoreNoRows(err)
 	}
 	e.step()
 	return true, b.walk(ctx, e)

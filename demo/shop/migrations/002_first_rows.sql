@@ -1,17 +1,17 @@
 insert into customers (name, street, email, x, y) values
-	('Mara Lindqvist', '12 Harbour Row',   'mara@example.com',   118, 112),
+	('Mara Lindqvist', '12 Harbour Row',   'mara@example.com',   128, 112),
 	('Jonas Weber',    '3 Mill Lane',      'jonas@example.com',  842,  96),
 	('Amina Diallo',   '27 Orchard Street','amina@example.com',  232, 452),
 	('Tomás Rivera',   '8 Castle Hill',    'tomas@example.com',  676, 168),
-	('Priya Nair',     '41 Station Road',  'priya@example.com',  884, 316),
+	('Priya Nair',     '41 Station Road',  'priya@example.com',  878, 316),
 	('Chloé Martin',   '5 Chapel Yard',    'chloe@example.com',  356, 120),
 	('Kenji Satō',     '19 Willow Walk',   'kenji@example.com',  724, 500),
-	('Nora Haugen',    '2 Quay Side',      'nora@example.com',    84, 306),
+	('Nora Haugen',    '2 Quay Side',      'nora@example.com',   126, 306),
 	('Luca Bianchi',   '33 Market Cross',  'luca@example.com',   572, 436),
-	('Zofia Nowak',    '14 Linden Avenue', 'zofia@example.com',  916, 520),
+	('Zofia Nowak',    '14 Linden Avenue', 'zofia@example.com',  872, 520),
 	('Samuel Okafor',  '7 Weaver''s Court','samuel@example.com', 424, 540),
 	('Elif Demir',     '22 Garden Terrace','elif@example.com',   264, 232),
-	('Ines Carvalho',  '9 Bridge End',     'ines@example.com',   100, 508),
+	('Ines Carvalho',  '9 Bridge End',     'ines@example.com',   128, 508),
 	('Olli Virtanen',  '30 North Gate',    'olli@example.com',   540,  64);
 
 insert into couriers (name, x, y) values ('Bea', 250, 176), ('Finn', 671, 198), ('Yusuf', 500, 300);

@@ -1,7 +1,7 @@
 import { ago, el, finished, money, statusNames, steps } from './format.js';
 
 /** What the button of an order does next. */
-const nextStep = { placed: 'Mark paid', paid: 'Pack', packed: 'Send out', on_the_way: 'Delivered' };
+const nextStep = { placed: 'Mark paid', paid: 'Pack', packed: 'Send out', on_the_way: 'Hand over' };
 
 /**
  * OrderList shows orders, the newest first, one element per order that stays the same
