@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -27,7 +29,9 @@ func newDemoCommand() *cobra.Command {
 			return fmt.Errorf("find this program's own file: %w", err)
 		}
 		o.Color = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
-		return demo.Run(cmd.Context(), o)
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // the terminal was closed
+		defer stop()
+		return demo.Run(ctx, o)
 	}
 	return cmd
 }

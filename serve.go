@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -85,12 +87,12 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	if err := server.Listen(ctx); err != nil {
 		return err
 	}
-	return located(cfg, run(ctx, server, hub, source))
+	return located(cfg, run(ctx, server, hub, source, log))
 }
 
 // run runs the parts. The first failure stops all; a drain stops the server first,
 // then the rest.
-func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *replication.Source) error {
+func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *replication.Source, log *slog.Logger) error {
 	g, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	behind, stopBehind := context.WithCancel(failed) // hub and source: they outlive the streams
 	defer stopBehind()
@@ -99,11 +101,27 @@ func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *
 	context.AfterFunc(failed, stopFront)
 	g.Go(func() error { return hub.Run(behind) })
 	g.Go(func() error { return source.Run(behind) })
+	g.Go(func() error { return hangups(behind, log) })
 	g.Go(func() error {
 		defer stopBehind()
 		return server.Serve(front)
 	})
 	return g.Wait()
+}
+
+// hangups answers SIGHUP, which would end the process otherwise.
+func hangups(ctx context.Context, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			log.Warn("SIGHUP: rules cannot be reloaded in this version; restart walrelay, streams resume by themselves")
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // serverOptions translates the configuration for httpapi.
