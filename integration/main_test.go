@@ -28,6 +28,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Without this every program that was built with the race detector sleeps for a
+	// second before it ends.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=20 "+os.Getenv("GORACE")); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if err := errors.Join(closeShared(), goleak.Find()); err != nil {
 		fmt.Fprintln(os.Stderr, "integration: after the tests:", err)
