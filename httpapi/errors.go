@@ -50,9 +50,15 @@ func errDraining() *refusal {
 	return comeBack(http.StatusServiceUnavailable, codeDraining, "walrelay is shutting down; try again after the time in Retry-After")
 }
 
-// maxRetryAfter bounds what clients of a transient refusal are told to wait; the
-// least is a sixth of it. The spread keeps a crowd from coming back at once.
-const maxRetryAfter = 30 * time.Second
+// comeBackAfter is what a client of a transient refusal is told to wait. The spread
+// keeps a crowd from coming back at once.
+func comeBackAfter(code string) time.Duration {
+	switch code {
+	case codeDraining, codeStarting: // over in moments; a page would stand still for the rest
+		return between(500*time.Millisecond, 5*time.Second)
+	}
+	return between(5*time.Second, 30*time.Second)
+}
 
 // refusalOf translates what Resolve and Subscribe may answer.
 func (s *Server) refusalOf(err error) *refusal {
@@ -120,7 +126,7 @@ func (s *Server) writeTransientEnd(c echo.Context, e *refusal) error {
 	if e.code == codeDraining {
 		h.Set("Connection", "close") // so that the next attempt finds another process
 	}
-	body := appendEndSSE(nil, e.code, between(maxRetryAfter/6, maxRetryAfter))
+	body := appendEndSSE(nil, e.code, comeBackAfter(e.code))
 	return c.Blob(http.StatusOK, kindSSE.contentType(), body)
 }
 
@@ -132,8 +138,8 @@ func (s *Server) writeRefusal(c echo.Context, e *refusal) error {
 		h.Set("WWW-Authenticate", "Session")
 	}
 	if e.transient {
-		wait := between(maxRetryAfter/6, maxRetryAfter)
-		h.Set("Retry-After", strconv.Itoa(int(wait.Round(time.Second)/time.Second)))
+		wait := comeBackAfter(e.code).Round(time.Second)
+		h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
 	}
 	if e.code == codeDraining {
 		h.Set("Connection", "close")

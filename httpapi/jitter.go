@@ -21,7 +21,7 @@ func around(d time.Duration) time.Duration { return between(d-d/5, d+d/5) }
 func retryAfterEnd(reason string, usual time.Duration) time.Duration {
 	switch reason {
 	case codeDraining:
-		return between(500*time.Millisecond, 5*time.Second)
+		return comeBackAfter(reason)
 	case endRenew, "claims_changed":
 		return between(50*time.Millisecond, 500*time.Millisecond)
 	case "signed_out":

@@ -85,7 +85,7 @@ func TestDrainRefusesNewStreams(t *testing.T) {
 	s := start(t, Options{Hub: hub, Admin: AdminOptions{Listen: "127.0.0.1:0"}})
 	s.streams.close()
 	resp := get(t, target(s, "/events/orders"))
-	checkEnd(t, body(t, resp), "draining", 5000, 30000)
+	checkEnd(t, body(t, resp), "draining", 500, 5000)
 	if !resp.Close {
 		t.Error("the connection is kept")
 	}
