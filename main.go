@@ -24,6 +24,7 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGXFSZ) // a limit of file size is an error of the event log, not the end
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
 		printError(err)
 		stop()
