@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,7 @@ func newTailCommand() *cobra.Command {
 	cmd.Flags().StringVar(&t.base, "url", "", "address of the stream, for example http://127.0.0.1:8080/events (default: from the configuration)")
 	cmd.Flags().BoolVar(&t.json, "json", false, "print the events as JSON, one a line")
 	cmd.Flags().StringVar(&t.lastID, "from", "", "begin behind this event `ID` or at this LSN (default: now)")
-	cmd.Flags().IntVar(&t.count, "count", 0, "stop after `N` row events (default: never)")
+	cmd.Flags().IntVar(&t.count, "count", 0, "stop after `N` events; those of one row come together (default: never)")
 	cmd.RunE = func(cmd *cobra.Command, channels []string) error {
 		if t.base == "" {
 			cfg, err := config.Load(*path, os.LookupEnv)
@@ -69,10 +70,13 @@ type tailer struct {
 	out      io.Writer
 	status   io.Writer
 
-	// held are events whose position goes on in the next event: they carry no id, so
-	// after a cut they come again. They are printed with the one that has the id.
-	held    [][]byte
-	printed int
+	// held are lines of events whose position goes on in the next event: they carry no
+	// id, so after a cut they come again. They are printed with the one that has the id.
+	held [][]byte
+	// heldRows and printed count events, without resets.
+	heldRows, printed int
+	// told: the user knows that there is no stream.
+	told bool
 }
 
 // tailEvent is one line of the ndjson stream.
@@ -106,7 +110,7 @@ func (t *tailer) run(ctx context.Context) error {
 	for {
 		began := time.Now()
 		err := t.follow(ctx)
-		t.held = nil
+		t.held, t.heldRows = nil, 0
 		var final *finalError
 		switch {
 		case ctx.Err() != nil || errors.Is(err, errTailDone):
@@ -116,7 +120,10 @@ func (t *tailer) run(ctx context.Context) error {
 		}
 		if time.Since(began) > time.Second {
 			wait = 100 * time.Millisecond
-			fmt.Fprintf(t.status, "tail: connection lost (%v), trying again\n", err)
+		}
+		if !t.told {
+			fmt.Fprintf(t.status, "tail: no stream, trying again: %v\n", err)
+			t.told = true
 		}
 		select {
 		case <-ctx.Done():
@@ -164,7 +171,7 @@ func (t *tailer) refused(resp *http.Response) error {
 	if json.Unmarshal(body, &e) != nil || e.Message == "" {
 		e.Message = resp.Status
 	}
-	msg := fmt.Sprintf("tail %v: %s", t.channels, e.Message)
+	msg := fmt.Sprintf("tail %s: %s", strings.Join(t.channels, " "), e.Message)
 	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
 		return errors.New(msg)
 	}
@@ -178,23 +185,33 @@ func (t *tailer) line(line []byte) error {
 	}
 	switch e.Event {
 	case "heartbeat":
-		t.lastID = e.ID
+		if e.ID != "" { // has none while events are on their way
+			t.lastID = e.ID
+		}
 		return nil
 	case "ready", "end":
 		t.control(&e)
 		return nil
 	}
 	t.held = append(t.held, t.format(&e, line))
+	if e.Event != "reset" {
+		t.heldRows++
+	}
 	if e.ID == "" {
 		return nil
 	}
+	return t.print(e.ID)
+}
+
+// print writes what is held: it is complete up to id.
+func (t *tailer) print(id string) error {
 	for _, l := range t.held {
 		if _, err := t.out.Write(l); err != nil {
 			return &finalError{fmt.Sprintf("tail: write output: %v", err)}
 		}
-		t.printed++
 	}
-	t.held, t.lastID = t.held[:0], e.ID
+	t.printed += t.heldRows
+	t.held, t.heldRows, t.lastID = t.held[:0], 0, id
 	if t.count > 0 && t.printed >= t.count {
 		return errTailDone
 	}
@@ -205,13 +222,17 @@ func (t *tailer) control(e *tailEvent) {
 	switch {
 	case e.Event == "end":
 		fmt.Fprintf(t.status, "tail: stream ended by walrelay: %s\n", e.Reason)
+		t.told = true
 	case e.Resumed:
 		fmt.Fprintf(t.status, "tail: resumed at %s\n", e.ID)
 	default:
 		fmt.Fprintf(t.status, "tail: live at %s\n", e.Position)
 	}
-	if e.Event == "ready" && e.ID != "" {
-		t.lastID = e.ID
+	if e.Event == "ready" {
+		t.told = false
+		if e.ID != "" {
+			t.lastID = e.ID
+		}
 	}
 }
 
@@ -220,12 +241,14 @@ func (t *tailer) format(e *tailEvent, line []byte) []byte {
 	if t.json {
 		return append([]byte(nil), line...)
 	}
-	body := e.Row
-	switch {
-	case e.Event == "reset":
+	if e.Event == "reset" {
 		return fmt.Appendf(nil, "%-15s %-20s reset    forget the rows of this channel: %s\n", time.Now().UTC().Format("15:04:05.000000"), e.Channel, e.Reason)
-	case e.Event == "message":
-		body = e.Data
 	}
-	return fmt.Appendf(nil, "%-15s %-20s %-8s %s %s\n", e.Tx.At.UTC().Format("15:04:05.000000"), e.Channel, e.Event, e.Key, body)
+	out := fmt.Appendf(nil, "%-15s %-20s %-8s", e.Tx.At.UTC().Format("15:04:05.000000"), e.Channel, e.Event)
+	for _, part := range []json.RawMessage{e.Key, e.Row, e.Data} { // those that the event has
+		if part != nil {
+			out = append(append(out, ' '), part...)
+		}
+	}
+	return append(out, '\n')
 }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// tailOf runs a tailer against a server that answers the n-th request with the n-th
+// script, and gives what was printed and the ids that were asked for.
+func tailOf(t *testing.T, tail *tailer, scripts ...string) (out, status string, asked []string, err error) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := len(asked)
+		asked = append(asked, r.Header.Get("Last-Event-ID"))
+		if n >= len(scripts) {
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, `{"error":"unknown_channel","message":"no more"}`)
+			return
+		}
+		if scripts[n] == "starting" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, scripts[n])
+	}))
+	defer server.Close()
+	var o, s strings.Builder
+	tail.base, tail.out, tail.status = server.URL, &o, &s
+	err = tail.run(t.Context())
+	return o.String(), s.String(), asked, err
+}
+
+const (
+	lineReady = `{"event":"ready","id":"0/10.0.aaaaaa","resumed":false,"channels":["a"],"position":"0/10"}` + "\n"
+	lineAgain = `{"event":"ready","id":"0/10.0.aaaaaa","resumed":true,"channels":["a"],"position":"0/10"}` + "\n"
+	lineOne   = `{"event":"insert","id":"0/20.0.aaaaaa","channel":"a","op":"insert","key":{"id":1},"row":{"id":1},"tx":{"xid":7,"at":"2026-11-20T21:00:00.123456+00:00"}}` + "\n"
+	lineTwo   = `{"event":"insert","id":"0/30.0.aaaaaa","channel":"a","op":"insert","key":{"id":2},"row":{"id":2},"tx":{"xid":8,"at":"2026-11-20T21:00:01+00:00"}}` + "\n"
+	lineHead  = `{"event":"delete","channel":"a","op":"delete","key":{"id":2},"tx":{"xid":9,"at":"2026-11-20T21:00:02+00:00"}}` + "\n" // its position goes on
+	lineRest  = `{"event":"insert","id":"0/40.0.aaaaaa","channel":"a","op":"insert","key":{"id":3},"row":{"id":3},"tx":{"xid":9,"at":"2026-11-20T21:00:02+00:00"}}` + "\n"
+	lineReset = `{"event":"reset","id":"0/50.0.bbbbbb","channel":"a","reason":"view"}` + "\n"
+	lineBeat  = `{"event":"heartbeat","id":"0/25.0.aaaaaa"}` + "\n"
+	lineMute  = `{"event":"heartbeat"}` + "\n"
+	lineEnd   = `{"event":"end","reason":"draining","retry":700}` + "\n"
+)
+
+func TestTailGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		scripts []string
+		out     string
+		asked   []string
+	}{
+		{"ready names a place", []string{lineReady}, "", []string{"", "0/10.0.aaaaaa"}},
+		{"after an event", []string{lineReady + lineOne}, lineOne, []string{"", "0/20.0.aaaaaa"}},
+		{"after a heartbeat", []string{lineReady + lineOne + lineBeat}, lineOne, []string{"", "0/25.0.aaaaaa"}},
+		{"a heartbeat without an id takes nothing back", []string{lineReady + lineOne + lineMute}, lineOne, []string{"", "0/20.0.aaaaaa"}},
+		{"cut within a position", []string{lineReady + lineHead, lineAgain + lineHead + lineRest}, lineHead + lineRest, []string{"", "0/10.0.aaaaaa", "0/40.0.aaaaaa"}},
+		{"cut within a line", []string{lineReady + lineOne[:50], lineAgain + lineOne}, lineOne, []string{"", "0/10.0.aaaaaa", "0/20.0.aaaaaa"}},
+		{"reset", []string{lineReady + lineReset + lineTwo}, lineReset + lineTwo, []string{"", "0/30.0.aaaaaa"}},
+		{"end", []string{lineReady + lineOne + lineEnd, lineAgain + lineTwo}, lineOne + lineTwo, []string{"", "0/20.0.aaaaaa", "0/30.0.aaaaaa"}},
+		{"starting", []string{lineReady + lineOne, "starting", lineAgain + lineTwo}, lineOne + lineTwo, []string{"", "0/20.0.aaaaaa", "0/20.0.aaaaaa", "0/30.0.aaaaaa"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			out, _, asked, err := tailOf(t, &tailer{json: true, channels: []string{"a", "b"}}, test.scripts...)
+			if diff := cmp.Diff(test.out, out); diff != "" {
+				t.Errorf("printed (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.asked, asked); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+			if err == nil || err.Error() != "tail a b: no more" {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestTailCount(t *testing.T) {
+	for count, want := range map[int]string{
+		1: lineOne,
+		2: lineOne + lineReset + lineTwo,
+		3: lineOne + lineReset + lineTwo + lineHead + lineRest, // never half a position
+	} {
+		out, _, _, err := tailOf(t, &tailer{json: true, count: count, channels: []string{"a"}},
+			lineReady+lineOne+lineReset+lineTwo, lineAgain+lineHead+lineRest+lineOne)
+		if err != nil || out != want {
+			t.Errorf("--count %d: %v, printed\n%s", count, err, out)
+		}
+	}
+}
+
+// What people see: a line an event, and a line when something happens to the
+// stream, not one a try.
+func TestTailForPeople(t *testing.T) {
+	t.Parallel()
+	message := `{"event":"message","id":"0/60.0.aaaaaa","channel":"a","op":"message","data":{"n":1},"tx":{"xid":9,"at":"2026-11-20T21:00:02+00:00"}}` + "\n"
+	out, status, _, _ := tailOf(t, &tailer{channels: []string{"a"}}, lineReady+lineOne+lineHead+lineRest+message+lineEnd, "starting", "starting", lineAgain)
+	want := `21:00:00.123456 a                    insert   {"id":1} {"id":1}
+21:00:02.000000 a                    delete   {"id":2}
+21:00:02.000000 a                    insert   {"id":3} {"id":3}
+21:00:02.000000 a                    message  {"n":1}
+`
+	if diff := cmp.Diff(want, out); diff != "" {
+		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+	want = `tail: live at 0/10
+tail: stream ended by walrelay: draining
+tail: resumed at 0/10.0.aaaaaa
+tail: no stream, trying again: EOF
+`
+	if diff := cmp.Diff(want, status); diff != "" {
+		t.Errorf("said (-want +got):\n%s", diff)
+	}
+}
