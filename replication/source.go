@@ -96,7 +96,7 @@ const startPatience = 15 * time.Second
 
 // keepStreaming runs sessions one after the other.
 func (s *Source) keepStreaming(ctx context.Context) error {
-	var retry backoff
+	retry := backoff{most: 10 * time.Second}
 	start := time.Now()
 	down := false
 	for {
@@ -180,7 +180,7 @@ func (s *Source) write(ctx context.Context) error {
 
 // append retries until the batch is durable; false when ctx ended.
 func (s *Source) append(ctx context.Context, b *change.Batch) bool {
-	var retry backoff
+	retry := backoff{most: 2 * time.Second}
 	for failed := false; ; {
 		err := s.o.Log.Append(ctx, b)
 		if err == nil {
@@ -236,13 +236,16 @@ func (c *catalog) close() {
 	c.conn = nil
 }
 
-// backoff waits longer each time, with jitter: 100 ms to 10 s.
-type backoff struct{ tries int }
+// backoff waits longer each time, with jitter: around 100 ms to most.
+type backoff struct {
+	most  time.Duration
+	tries int
+}
 
 func (b *backoff) reset() { b.tries = 0 }
 
 func (b *backoff) wait(ctx context.Context) bool {
-	d := min(100*time.Millisecond<<min(b.tries, 10), 10*time.Second)
+	d := min(100*time.Millisecond<<min(b.tries, 10), b.most)
 	b.tries++
 	t := time.NewTimer(d/2 + rand.N(d))
 	defer t.Stop()
