@@ -2,12 +2,12 @@ package replication
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walrelay/walrelay/change"
@@ -87,22 +87,40 @@ func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <
 	}
 }
 
-// sendStatus confirms the log's durable WAL. All three positions are set: pglogrepl
-// would send a zero flush position as the write position. With ask the server answers
-// with a keepalive.
+// sendStatus confirms the log's durable WAL. With ask the server answers with a
+// keepalive.
+//
+// It writes to the connection itself: pgconn, and pglogrepl.SendStandbyStatusUpdate
+// above it, share a buffer with the goroutine that pgconn starts when a receive fails.
 func (s *Source) sendStatus(repl *pgconn.PgConn, told *change.LSN, ask bool) error {
 	wal := change.LSN(s.durable.Load())
 	if wal == 0 || wal < *told {
 		return fmt.Errorf("confirm to Postgres: position %s after %s: this is a bug in walrelay", wal, *told)
 	}
-	lsn := pglogrepl.LSN(wal)
-	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), repl, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn, ReplyRequested: ask,
-	})
-	if err != nil {
+	if _, err := repl.Conn().Write(appendStatus(nil, wal, time.Now(), ask)); err != nil {
 		return fmt.Errorf("confirm %s to Postgres: %w", wal, err)
 	}
 	*told = wal
 	s.stats.confirmed.Store(uint64(wal))
 	return nil
 }
+
+// appendStatus appends a CopyData message with a standby status update, see
+// "Streaming Replication Protocol". Written, flushed and applied are the same: what
+// is not durable was not written.
+func appendStatus(dst []byte, wal change.LSN, now time.Time, ask bool) []byte {
+	const size = 1 + 3*8 + 8 + 1
+	dst = append(dst, 'd')
+	dst = binary.BigEndian.AppendUint32(dst, 4+size)
+	dst = append(dst, 'r')
+	for range 3 {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(wal))
+	}
+	dst = binary.BigEndian.AppendUint64(dst, uint64(now.Sub(postgresEpoch).Microseconds()))
+	if ask {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)

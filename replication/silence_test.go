@@ -40,17 +40,3 @@ func TestSilence(t *testing.T) {
 		})
 	}
 }
-
-func TestStatusPace(t *testing.T) {
-	for timeout, want := range map[time.Duration]time.Duration{
-		0:                      5 * time.Second,
-		time.Minute:            5 * time.Second,
-		3 * time.Second:        time.Second,
-		time.Millisecond:       10 * time.Millisecond,
-		300 * time.Millisecond: 100 * time.Millisecond,
-	} {
-		if got := statusPace(timeout); got != want {
-			t.Errorf("wal_sender_timeout %v: got %v, want %v", timeout, got, want)
-		}
-	}
-}

@@ -100,7 +100,7 @@ func (s *Source) keepStreaming(ctx context.Context) error {
 	start := time.Now()
 	down := false
 	for {
-		began := time.Now()
+		began, seen := time.Now(), s.stats.transactions.Load()
 		err := s.session(ctx, func() {
 			if down {
 				s.log.Info("replication is back", "slot", s.o.Slot)
@@ -118,7 +118,7 @@ func (s *Source) keepStreaming(ctx context.Context) error {
 		}
 		down = true
 		s.state.lost(err)
-		if time.Since(began) > time.Minute {
+		if s.stats.transactions.Load() > seen || time.Since(began) > time.Minute { // it got somewhere
 			retry.reset()
 		}
 		if !retry.wait(ctx) {
