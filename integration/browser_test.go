@@ -119,7 +119,7 @@ func TestBrowser(t *testing.T) {
 		openPage(t, tab, friend.URL, r.streamURL("items"))
 		waitJS(t, tab, "state.readies.length === 1")
 		db.exec(t, insertItem(1000))
-		waitJS(t, tab, `state.rows.items["1000"] === "item 1000"`)
+		waitJS(t, tab, `state.rows.items?.["1000"] === "item 1000"`)
 		openPage(t, tab, stranger.URL, r.streamURL("items"))
 		waitJS(t, tab, "state.closed")
 		db.exec(t, insertItem(1001))
@@ -171,7 +171,7 @@ func browserKills(t *testing.T, db *database, r *relay, restart func(), tab cont
 	db.exec(t, insertItem(keys)) // the last row; the second tab has it in one channel only
 	want := db.value(t, "select json_object_agg(id, name order by id)::text from items")
 	for name, tab := range map[string]context.Context{"first": tab, "second": second} {
-		waitJS(t, tab, fmt.Sprintf("state.rows.items[%d] !== undefined", keys))
+		waitJS(t, tab, fmt.Sprintf("state.rows.items?.[%d] !== undefined", keys))
 		same := fmt.Sprintf("JSON.stringify(state.rows.items) === JSON.stringify(%s)", want)
 		if !evalJS[bool](t, tab, same) {
 			t.Errorf("%s tab: it has %s, the table %s", name, evalJS[string](t, tab, "JSON.stringify(state.rows.items)"), want)
