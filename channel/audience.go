@@ -29,7 +29,8 @@ type audience struct {
 // newAudience binds params; types are those of the bound columns, in the order of
 // r.Bindings.
 func newAudience(r *Rule, asked string, params map[string]string, types []*change.Type) (*audience, error) {
-	a := &audience{rule: r, name: r.Name}
+	a := &audience{rule: r}
+	names := map[string]string{}
 	var key []byte
 	for i, b := range r.Bindings {
 		typ := types[i]
@@ -38,7 +39,7 @@ func newAudience(r *Rule, asked string, params map[string]string, types []*chang
 			return nil, &ParamError{Channel: asked, Param: b.Param, Reason: err.Error()}
 		}
 		key = appendKeyPart(key, []byte(value))
-		a.name = strings.ReplaceAll(a.name, "{"+b.Param+"}", shown(typ, value))
+		names[b.Param] = shown(typ, value)
 		if i == 0 {
 			a.tail = append(a.tail, `,"params":{`...)
 		} else {
@@ -50,7 +51,7 @@ func newAudience(r *Rule, asked string, params map[string]string, types []*chang
 	if len(r.Bindings) > 0 {
 		a.tail = append(a.tail, '}')
 	}
-	a.key = string(key)
+	a.key, a.name = string(key), r.concrete(names)
 	a.head = append(change.AppendJSONString([]byte(`{"channel":`), []byte(a.name)), `,"op":"`...)
 	return a, nil
 }
@@ -99,11 +100,12 @@ func newView(key string, audiences []*audience, lin eventlog.Lineage) *view {
 
 // viewTag is the short hash at the end of an event id: lineage, rules and
 // parameters. 30 bits; a client that returns with another tag cannot be resumed
-// exactly. The timeline is left out: a clean promotion goes on in the same
-// lineage, any other raises the generation.
+// exactly. The timeline is the one on which the generation began: a clean promotion
+// goes on in the same lineage, any other begins a new one.
 func viewTag(audiences []*audience, lin eventlog.Lineage) string {
 	h := sha256.New()
 	h.Write([]byte(lin.SystemID))
+	h.Write(binary.BigEndian.AppendUint32(nil, lin.Born))
 	h.Write(binary.BigEndian.AppendUint32(nil, lin.Generation))
 	for _, a := range audiences {
 		h.Write(appendKeyPart(nil, []byte(a.rule.fingerprint())))

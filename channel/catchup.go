@@ -7,53 +7,77 @@ import (
 	"github.com/walrelay/walrelay/change"
 )
 
-// passGap is how long those who wait may gather while another pass runs: a storm of
-// reconnects then costs few passes, and nobody waits for the end of a long one.
-const passGap = 250 * time.Millisecond
+const (
+	// passGap is how long those who wait may gather while another pass runs: a storm of
+	// reconnects then costs few passes, and nobody waits for the end of a long one.
+	passGap = 250 * time.Millisecond
+	// maxNear and maxFar bound the passes that run at once. They are apart so that
+	// clients who return from long ago never delay those who were away for a moment.
+	maxNear = 2
+	maxFar  = 3
+)
+
+// boarding is where subscribers wait for a catch-up lane. Guarded by Hub.mu.
+type boarding struct {
+	waiting []*Subscriber
+	passes  int       // lanes running
+	started time.Time // the newest of them
+	// next starts another one for those who wait, nil when none is due.
+	next *time.Timer
+}
+
+func (b *boarding) stop() {
+	if b.next != nil {
+		b.next.Stop()
+	}
+}
 
 // board puts a subscriber on the next catch-up lane. All who wait when a lane
 // starts share it.
 func (h *Hub) board(s *Subscriber) {
+	b, limit := &h.far, maxFar
+	if !s.position().Less(h.events.InMemory()) {
+		b, limit = &h.near, maxNear
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.waiting = append(h.waiting, s)
-	h.startPassLocked()
+	b.waiting = append(b.waiting, s)
+	h.startPassLocked(b, limit)
 }
 
 // startPassLocked starts a catch-up lane for those who wait, or sees to it that one
 // starts soon. h.mu is held.
-func (h *Hub) startPassLocked() {
-	if !h.running || len(h.waiting) == 0 || h.passes == maxPasses {
+func (h *Hub) startPassLocked(b *boarding, limit int) {
+	if !h.running || len(b.waiting) == 0 || b.passes == limit {
 		return
 	}
-	if wait := passGap - time.Since(h.passed); h.passes > 0 && wait > 0 {
-		if h.nextPass == nil {
-			h.nextPass = time.AfterFunc(wait, func() {
+	if wait := passGap - time.Since(b.started); b.passes > 0 && wait > 0 {
+		if b.next == nil {
+			b.next = time.AfterFunc(wait, func() {
 				h.mu.Lock()
 				defer h.mu.Unlock()
-				h.nextPass = nil
-				h.startPassLocked()
+				b.next = nil
+				h.startPassLocked(b, limit)
 			})
 		}
 		return
 	}
-	h.passes++
-	h.passed = time.Now()
-	h.lanes.Go(func() { h.catchUp(h.ctx) })
+	b.passes++
+	h.lanes.Go(func() { h.catchUp(h.ctx, b) })
 }
 
 // catchUp runs passes until nobody waits.
-func (h *Hub) catchUp(ctx context.Context) {
+func (h *Hub) catchUp(ctx context.Context, b *boarding) {
 	for {
 		h.mu.Lock()
-		riders := h.waiting
-		h.waiting = nil
+		riders := b.waiting
+		b.waiting = nil
 		if len(riders) == 0 || ctx.Err() != nil {
-			h.passes--
+			b.passes--
 			h.mu.Unlock()
 			return
 		}
-		h.passed = time.Now()
+		b.started = time.Now()
 		h.mu.Unlock()
 		h.pass(ctx, riders)
 	}
@@ -71,15 +95,16 @@ func (h *Hub) pass(ctx context.Context, riders []*Subscriber) {
 		more, err := l.step()
 		switch {
 		case err != nil:
-			if !retry(ctx, err) {
+			if !l.retry(ctx, err) {
 				h.lost(l, err)
 				return
 			}
 		case len(l.index.views) == 0: // all closed, or too slow and off the lane
 			return
 		case !more:
-			h.merge(ctx, l)
-			return
+			if h.merge(ctx, l) {
+				return
+			}
 		}
 	}
 }
@@ -111,32 +136,43 @@ func (h *Hub) passLane(riders []*Subscriber) *lane {
 	return l
 }
 
-// merge hands the riders of a lane that has reached the head to the live lane. The
-// live lane's goroutine does it while this one waits: it steps l up to its own
+// merge hands the riders of a lane that has reached the head to the live lane. It
+// reports false when the lane must go on by itself because the log cannot be read
+// just now.
+//
+// The live lane's goroutine does it while this one waits: it steps l up to its own
 // position, which is a batch or two, so that both stand at the same place.
-func (h *Hub) merge(ctx context.Context, l *lane) {
-	done := make(chan struct{})
-	h.live.post(func() {
-		defer close(done)
-		for l.at.Less(h.live.at) {
-			more, err := l.step()
-			if err != nil {
-				h.lost(l, err)
-				return
-			}
-			if !more {
-				break
-			}
-		}
-		l.receive()
-		for _, s := range l.subscribers() {
-			l.index.leave(s)
-			s.raise(l.at)
-			h.live.join(s)
-		}
-	})
+func (h *Hub) merge(ctx context.Context, l *lane) (merged bool) {
+	done := make(chan bool, 1)
+	h.live.post(func() { done <- h.mergeInto(l) })
 	select {
-	case <-done:
+	case merged = <-done:
+		return merged
 	case <-ctx.Done():
+		return true
 	}
+}
+
+// mergeInto runs on the live lane.
+func (h *Hub) mergeInto(l *lane) bool {
+	for l.at.Less(h.live.at) {
+		more, err := l.step()
+		if err != nil && passing(err) {
+			return false
+		}
+		if err != nil {
+			h.lost(l, err)
+			return true
+		}
+		if !more {
+			break
+		}
+	}
+	l.receive()
+	for _, s := range l.subscribers() {
+		l.index.leave(s)
+		s.alight(l.at)
+		h.live.join(s) // not with a generation that the live lane has left
+	}
+	return true
 }

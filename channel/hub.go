@@ -17,6 +17,10 @@ type Log interface {
 	Next(after change.Position) (*change.Batch, error)
 	Changed() <-chan struct{}
 	Bounds() eventlog.Bounds
+	// InMemory is the position from which on changes are read without the disk.
+	InMemory() change.Position
+	// Since is the LSN from which on a table, schema.name, is complete; 0: always.
+	Since(table string) change.LSN
 	History() []eventlog.Ended
 }
 
@@ -47,20 +51,13 @@ type Hub struct {
 	ctx     context.Context // of Run; ends the catch-up lanes
 	lanes   sync.WaitGroup  // catch-up lanes
 	views   map[string]*view
-	waiting []*Subscriber // want a catch-up lane
-	passes  int           // catch-up lanes running
-	passed  time.Time     // when the newest of them started
-	// nextPass starts another one for those who wait, nil when none is due.
-	nextPass *time.Timer
-	members  map[*Subscriber]struct{}
-	types    map[columnName]*change.Type
+	near    boarding // subscribers whose changes are in the log's memory
+	far     boarding // those who need the disk
+	members map[*Subscriber]struct{}
+	types   map[columnName]*change.Type
 }
 
 type columnName struct{ schema, table, column string }
-
-// maxPasses bounds the catch-up lanes that run at once: whoever comes while they
-// all run shares the next one.
-const maxPasses = 4
 
 // New makes a hub; it serves while Run runs.
 func New(o Options) *Hub {
@@ -90,9 +87,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.live.follow(ctx)
 	h.mu.Lock()
 	h.running = false
-	if h.nextPass != nil {
-		h.nextPass.Stop()
-	}
+	h.near.stop()
+	h.far.stop()
 	for s := range h.members {
 		s.finish("draining")
 	}
@@ -232,7 +228,7 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 	}
 	id, err := ParseEventID(lastEventID)
 	if err != nil {
-		h.log.Info("client gets reset: its last event id is not understood", "cause", err)
+		h.log.Debug("client gets reset: its last event id is not understood", "cause", err)
 		return id, ReasonUnknownID
 	}
 	if id.Tag != "" && id.Tag != v.tag {
@@ -245,6 +241,11 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 	}
 	if id.At.Less(h.events.Bounds().Floor) {
 		return id, ReasonExpired
+	}
+	for _, a := range v.audiences {
+		if since := h.events.Since(a.rule.Schema + "." + a.rule.Table); since > 0 && id.At.Less(change.Before(since)) {
+			return id, ReasonGap
+		}
 	}
 	return id, ""
 }
@@ -276,13 +277,21 @@ func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 
 // waitAhead bounds the wait of a client that is ahead of the log: the changes that
 // it saw are replayed when walrelay or its disk lost them, else they never existed.
+//
+// The wait begins again while the log stands still: with Postgres away nobody can
+// know.
 func (h *Hub) waitAhead(s *Subscriber, id EventID) {
-	if !change.Before(h.events.Bounds().WAL).Less(id.At) {
+	wal := h.events.Bounds().WAL
+	if !change.Before(wal).Less(id.At) {
 		return
 	}
 	s.giveUpAfter(h.aheadWait, func() {
 		h.live.post(func() {
-			if h.live.at.Less(s.position()) {
+			switch {
+			case !h.live.at.Less(s.position()):
+			case h.events.Bounds().WAL == wal:
+				h.waitAhead(s, id)
+			default:
 				h.live.index.leave(s)
 				h.restart(s, ReasonUnknownID)
 			}
@@ -293,9 +302,11 @@ func (h *Hub) waitAhead(s *Subscriber, id EventID) {
 // restart tells a subscriber to forget its rows and goes on at the live lane's
 // position. It runs on the live lane.
 func (h *Hub) restart(s *Subscriber, reason Reason) {
-	b := &runBuffer{}
-	h.resets(b, s.view, h.live.at, reason)
-	s.control(b.seal(), h.live.at)
+	if s.view.generation == h.live.generation {
+		b := &runBuffer{}
+		h.resets(b, s.view, h.live.at, reason)
+		s.control(b.seal(), h.live.at)
+	}
 	h.live.join(s)
 }
 
@@ -377,13 +388,18 @@ func (h *Hub) lost(l *lane, err error) {
 func (h *Hub) lostReason(l *lane, err error, bounds eventlog.Bounds) Reason {
 	switch {
 	case l.generation != bounds.Lineage.Generation:
-		if past := h.events.History(); len(past) > 0 {
-			return Reason(past[len(past)-1].Reason)
-		}
-		return ReasonGap
+		return h.endedReason()
 	case errors.Is(err, eventlog.ErrTrimmed):
 		return ReasonExpired
 	}
 	h.log.Error("event log cannot be read: clients get reset", "after", l.at.String(), "cause", err)
+	return ReasonGap
+}
+
+// endedReason is why the log's last generation ended.
+func (h *Hub) endedReason() Reason {
+	if past := h.events.History(); len(past) > 0 {
+		return Reason(past[len(past)-1].Reason)
+	}
 	return ReasonGap
 }

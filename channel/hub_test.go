@@ -23,6 +23,7 @@ type memLog struct {
 	batches []*change.Batch
 	bounds  eventlog.Bounds
 	history []eventlog.Ended
+	since   map[string]change.LSN
 	changed chan struct{}
 	reads   int
 	broken  error // next read fails once
@@ -63,6 +64,10 @@ func (l *memLog) Bounds() eventlog.Bounds {
 	defer l.mu.Unlock()
 	return l.bounds
 }
+
+func (l *memLog) InMemory() change.Position { return l.Bounds().Floor }
+
+func (l *memLog) Since(table string) change.LSN { return l.since[table] }
 
 func (l *memLog) History() []eventlog.Ended { return l.history }
 

@@ -18,7 +18,9 @@ type index struct {
 	views   map[*view]*riddenView
 	touched []*riddenView // views with frames not yet handed out
 	large   bool          // one of touched has grown to maxRun
-	free    []*runBuffer
+	// suspended are the audiences that get a reset at the end of the batch.
+	suspended []*indexedAudience
+	free      []*runBuffer
 }
 
 // indexedRule is a rule with the audiences that have riders.
@@ -31,6 +33,8 @@ type indexedRule struct {
 type indexedAudience struct {
 	*audience
 	views []*riddenView
+	// suspended: the batch has a change that the rule cannot judge.
+	suspended bool
 }
 
 // riddenView is a view with the subscribers of this lane.

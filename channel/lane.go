@@ -25,7 +25,9 @@ type lane struct {
 	// run up to it was queued.
 	done   atomic.Pointer[change.Position]
 	reader change.Reader
-	change change.Change
+	// waiting: a passing error of the log has been reported.
+	waiting bool
+	change  change.Change
 
 	mu    sync.Mutex
 	inbox []func()
@@ -70,8 +72,13 @@ func (l *lane) receive() {
 	}
 }
 
-// join puts a subscriber on the lane.
+// join puts a subscriber on the lane. One whose view belongs to a generation that has
+// ended is told so instead: it comes back with a tag that does not fit and is reset.
 func (l *lane) join(s *Subscriber) {
+	if s.view.generation != l.generation {
+		s.finish(string(l.hub.endedReason()))
+		return
+	}
 	if s.ride(l) {
 		l.index.join(s)
 	}
@@ -90,6 +97,7 @@ func (l *lane) step() (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	l.waiting = false
 	if b == nil {
 		if idle := change.Before(bounds.WAL); bounds.Last.Compare(l.at) <= 0 && l.at.Less(idle) {
 			l.move(idle)
@@ -116,6 +124,7 @@ func (l *lane) batch(b *change.Batch) error {
 				l.flush(before)
 			}
 		}
+		l.match.resets(b.Last)
 		l.flush(before) // also what came before an error
 		if err := l.reader.Err(); err != nil {
 			return err
@@ -167,7 +176,7 @@ func (l *lane) follow(ctx context.Context) {
 		more, err := l.step()
 		switch {
 		case err != nil:
-			if retry(ctx, err) {
+			if l.retry(ctx, err) {
 				continue
 			}
 			if errors.Is(err, eventlog.ErrClosed) {
@@ -188,9 +197,13 @@ func (l *lane) follow(ctx context.Context) {
 
 // retry waits a moment after errors of the log that pass, and reports whether err is
 // one of them.
-func retry(ctx context.Context, err error) bool {
-	if !errors.Is(err, eventlog.ErrUnavailable) {
+func (l *lane) retry(ctx context.Context, err error) bool {
+	if !passing(err) {
 		return false
+	}
+	if !l.waiting {
+		l.waiting = true
+		l.hub.log.Warn("event log cannot be read just now, trying again", "after", l.at.String(), "cause", err)
 	}
 	t := time.NewTimer(100 * time.Millisecond)
 	defer t.Stop()
@@ -200,3 +213,5 @@ func retry(ctx context.Context, err error) bool {
 	}
 	return true
 }
+
+func passing(err error) bool { return errors.Is(err, eventlog.ErrUnavailable) }

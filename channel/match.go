@@ -48,8 +48,8 @@ func (m *matcher) rulesOf(rel *change.Relation) []*boundRule {
 	for _, ir := range m.index.tables[tableKey(rel.Schema, rel.Name)] {
 		p := newPlan(ir.rule, rel)
 		if p.broken != "" {
-			m.hub.log.Error("channel suspended: nothing is delivered on it", "channel", ir.rule.Name, "cause", p.broken,
-				"fix", "restore the column or change channels."+ir.rule.Name+" in the configuration and restart")
+			m.hub.log.Error("channel suspended: its clients get reset instead of rows", "channel", ir.rule.Name, "cause", p.broken,
+				"fix", "restore the table or change channels."+ir.rule.Name+" in the configuration and restart")
 		}
 		rs = append(rs, &boundRule{indexedRule: ir, plan: p})
 	}
@@ -78,7 +78,11 @@ func (m *matcher) change(c *change.Change) error {
 func (m *matcher) row(c *change.Change) error {
 	decoded := false
 	for _, r := range m.rulesOf(c.Relation) {
-		if r.riders == 0 || r.plan.broken != "" {
+		if r.riders == 0 {
+			continue
+		}
+		if r.plan.broken != "" {
+			m.suspend(r)
 			continue
 		}
 		if !decoded {
@@ -98,6 +102,30 @@ func (m *matcher) row(c *change.Change) error {
 		}
 	}
 	return nil
+}
+
+// suspend notes that the rule could not judge a change: fail closed, but say so.
+func (m *matcher) suspend(r *boundRule) {
+	for _, a := range r.audiences {
+		if !a.suspended {
+			a.suspended = true
+			m.index.suspended = append(m.index.suspended, a)
+		}
+	}
+}
+
+// resets tells the audiences of suspended rules that they missed changes, once per
+// batch, behind everything else in it.
+func (m *matcher) resets(at change.Position) {
+	for _, a := range m.index.suspended {
+		a.suspended = false
+		m.data = appendReset(m.data[:0], a.name, ReasonGap)
+		for _, v := range a.views {
+			m.index.add(v, EventReset, m.data, at, m.commit)
+		}
+		m.hub.stats.reset(ReasonGap, 1)
+	}
+	m.index.suspended = m.index.suspended[:0]
 }
 
 // audience is the one whose bound values the row has, nil when nobody rides it.
@@ -177,6 +205,7 @@ func (m *matcher) truncate(c *change.Change) {
 		for _, r := range m.rulesOf(rel) {
 			for _, a := range r.audiences {
 				m.data = appendReset(m.data[:0], a.name, ReasonTruncate)
+				m.hub.stats.reset(ReasonTruncate, 1)
 				for _, v := range a.views {
 					m.index.add(v, EventReset, m.data, c.Position, m.commit)
 				}

@@ -45,8 +45,11 @@ func newPlan(r *Rule, rel *change.Relation) *plan {
 	}
 	for _, b := range r.Bindings {
 		i := rel.Column(b.Column)
-		if i < 0 {
+		switch {
+		case i < 0:
 			p.broken = fmt.Sprintf("%s has no column %q any more", rel.FullName(), b.Column)
+		case !rel.Columns[i].Identity:
+			p.broken = fmt.Sprintf("the replica identity of %s does not carry column %q any more, so a row that leaves the channel cannot be told", rel.FullName(), b.Column)
 		}
 		p.bound = append(p.bound, i)
 	}

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -63,6 +64,18 @@ func (r *Rule) match(name string) (params map[string]string, ok bool) {
 	return params, true
 }
 
+// concrete is the pattern with values in place of the parameters, segment by
+// segment: a value that looks like a parameter stays what it is.
+func (r *Rule) concrete(values map[string]string) string {
+	segments := strings.Split(r.Name, "/")
+	for i, s := range segments {
+		if strings.HasPrefix(s, "{") {
+			segments[i] = values[strings.Trim(s, "{}")]
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
 // canonical gives the text that Postgres prints for a value written as s, so
 // that equal values have equal bytes.
 func canonical(t *change.Type, s string) (string, error) {
@@ -71,6 +84,8 @@ func canonical(t *change.Type, s string) (string, error) {
 		name = t.Base
 	}
 	switch {
+	case strings.ContainsRune(s, 0):
+		return "", errors.New("it contains a NUL character, which no Postgres value has")
 	case len(t.Labels) > 0:
 		if !slices.Contains(t.Labels, s) {
 			return "", fmt.Errorf("%q is not a label of %s", s, t.Name)

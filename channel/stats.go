@@ -42,7 +42,7 @@ type Stats struct {
 // Stats may be called at any time.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
-	s := Stats{Subscribers: len(h.members), Views: len(h.views), CatchUpLanes: h.passes, Waiting: len(h.waiting)}
+	s := Stats{Subscribers: len(h.members), Views: len(h.views), CatchUpLanes: h.near.passes + h.far.passes, Waiting: len(h.near.waiting) + len(h.far.waiting)}
 	h.mu.Unlock()
 	s.Events, s.Overflows, s.CatchUpPasses = h.stats.events.Load(), h.stats.overflows.Load(), h.stats.passes.Load()
 	s.Resets = map[Reason]uint64{}

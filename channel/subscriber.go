@@ -217,15 +217,6 @@ func (s *Subscriber) signal() {
 	}
 }
 
-// raise moves the cursor forward to at: everything up to there was evaluated.
-func (s *Subscriber) raise(at change.Position) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.at.Less(at) {
-		s.at = at
-	}
-}
-
 // alight takes the subscriber off its lane, complete up to at: from here on nobody
 // moves its cursor but the events that it is given.
 func (s *Subscriber) alight(at change.Position) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,8 +17,10 @@ import (
 type Lineage struct {
 	// SystemID is the cluster's system_identifier.
 	SystemID string `json:"system_id"`
-	// Timeline is the one that the cluster is on.
+	// Timeline is the one that the cluster is on, Born the one that it was on when
+	// this generation began. A clean promotion changes only Timeline.
 	Timeline uint32 `json:"timeline"`
+	Born     uint32 `json:"born"`
 	// Generation counts the times the log had to begin anew, from 1; 0: never begun.
 	Generation uint32 `json:"generation"`
 }
@@ -44,6 +47,9 @@ type meta struct {
 	Format  int     `json:"format"`
 	Lineage Lineage `json:"lineage"`
 	History []Ended `json:"history,omitempty"`
+	// Since are tables, schema.name, that are complete only from an LSN on; see
+	// [Log.SetSince].
+	Since map[string]change.LSN `json:"since,omitempty"`
 }
 
 func (m meta) encode() ([]byte, error) {
@@ -94,7 +100,7 @@ func (l *Log) Begin(ctx context.Context, lin Lineage, floor change.LSN, reason s
 	}
 	now := l.Bounds()
 	m := meta{Lineage: lin, History: l.History()}
-	m.Lineage.Generation = now.Lineage.Generation + 1
+	m.Lineage.Generation, m.Lineage.Born = now.Lineage.Generation+1, lin.Timeline
 	if now.Lineage.Generation > 0 {
 		m.History = append(m.History, Ended{now.Lineage, reason, now.Last, l.opts.Now().UTC()})
 		m.History = m.History[max(0, len(m.History)-maxHistory):]
@@ -141,18 +147,61 @@ func (l *Log) SetTimeline(ctx context.Context, timeline uint32) error {
 		return nil
 	}
 	now.Timeline = timeline
-	blob, err := meta{Lineage: now, History: l.History()}.encode()
+	if err := l.setMeta(ctx, meta{Lineage: now, History: l.History(), Since: l.allSince()}); err != nil {
+		return fmt.Errorf("set timeline of event log to %d: %w", timeline, err)
+	}
+	return nil
+}
+
+// setMeta stores m and takes it over. l.writing is held.
+func (l *Log) setMeta(ctx context.Context, m meta) error {
+	blob, err := m.encode()
 	if err == nil {
 		err = l.engine.SetMeta(ctx, blob)
 	}
 	if err != nil {
-		return fmt.Errorf("set timeline of event log to %d: %w", timeline, unavailable(err))
+		return unavailable(err)
 	}
 	l.mu.Lock()
-	l.bounds.Lineage = now
+	l.bounds.Lineage, l.since = m.Lineage, m.Since
 	l.mu.Unlock()
 	l.changed.wake()
 	return nil
+}
+
+// SetSince records, durably, that the log has the changes of a table, schema.name,
+// only from the LSN on: it was added to the publication there, while the log went on.
+// A new generation forgets it.
+func (l *Log) SetSince(ctx context.Context, table string, since change.LSN) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.checkOpen(); err != nil {
+		return fmt.Errorf("note in the event log where %s begins: %w", table, err)
+	}
+	all := l.allSince()
+	if all == nil {
+		all = map[string]change.LSN{}
+	}
+	all[table] = since
+	if err := l.setMeta(ctx, meta{Lineage: l.Bounds().Lineage, History: l.History(), Since: all}); err != nil {
+		return fmt.Errorf("note in the event log where %s begins: %w", table, err)
+	}
+	return nil
+}
+
+// Since is the LSN from which on a table's changes are complete; 0: as far as the
+// log goes.
+func (l *Log) Since(table string) change.LSN {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.since[table]
+}
+
+// allSince is a copy.
+func (l *Log) allSince() map[string]change.LSN {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return maps.Clone(l.since)
 }
 
 // History returns the lineages that ended in this log, oldest first.

@@ -112,6 +112,7 @@ type Log struct {
 	// tail. Invariant: holds every batch that is not durable.
 	tail    tail
 	history []Ended
+	since   map[string]change.LSN
 	closed  bool
 
 	changed   notifier
@@ -178,7 +179,7 @@ func (l *Log) adopt(m meta) {
 	defer l.mu.Unlock()
 	e := l.engine.Bounds()
 	l.bounds = Bounds{Last: e.Last, WAL: e.WAL, Lineage: m.Lineage}
-	l.history = m.History
+	l.history, l.since = m.History, m.Since
 	l.tail.reset()
 	l.cache.reset(m.Lineage.Generation)
 	l.refreshLocked()
@@ -210,6 +211,16 @@ func (l *Log) Bounds() Bounds {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.bounds
+}
+
+// InMemory is the position from which on [Log.Next] answers without the disk.
+func (l *Log) InMemory() change.Position {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if len(l.tail.batches) == 0 {
+		return l.bounds.Last
+	}
+	return l.tail.batches.prev()
 }
 
 // Changed returns a channel that is closed at the next change of head, WAL or

@@ -377,8 +377,8 @@ func TestBegin(t *testing.T) {
 	must(t, l.Begin(ctx, other, genesis*2, "gap"))
 	<-woken
 
-	other.Generation = 2
-	want := []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 1, Generation: 1}, Reason: "gap", Last: old.Last, At: now}}
+	other.Generation, other.Born = 2, 3
+	want := []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 1, Born: 1, Generation: 1}, Reason: "gap", Last: old.Last, At: now}}
 	for range 2 {
 		if b := l.Bounds(); b.Lineage != other || b.Floor != change.Before(genesis*2) || b.Last != b.Floor || b.WAL != genesis*2 || b.Durable != b.WAL || b.Batches != 0 {
 			t.Errorf("bounds after Begin %+v", b)

@@ -1,0 +1,166 @@
+package channel
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/eventlog"
+)
+
+// beginBelow starts a new generation whose positions lie below the live lane's: an
+// older state of the cluster was restored.
+func (h *testHub) beginBelow(floor change.LSN) {
+	h.log.update(func() {
+		h.log.history = append(h.log.history, eventlog.Ended{Lineage: h.log.bounds.Lineage, Reason: "lineage"})
+		h.log.bounds.Lineage.Generation++
+		h.log.batches = nil
+		h.log.bounds.Floor, h.log.bounds.Last, h.log.bounds.WAL = change.Before(floor), change.Before(floor), floor
+	})
+	h.commit, h.builder = floor, change.NewBuilder(change.Before(floor), floor)
+}
+
+// TestBehindAtGeneration: a subscriber that is off its lane when the log begins anew
+// is not carried into the new generation with a view of the old one.
+func TestBehindAtGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{QueueBytes: 1})
+		defer h.run()()
+		s := h.subscribe("", "all")
+		for i := range 20 {
+			h.tx(insert(i, 1, "x"))
+			synctest.Wait()
+		}
+		if h.Stats().Overflows == 0 {
+			t.Fatal("no overflow")
+		}
+		h.beginBelow(0x120)
+		h.tx(insert(100, 1, "new"))
+		for range 5 {
+			drain(s)
+			time.Sleep(time.Minute)
+		}
+		if reason, ended := s.Ended(); !ended || reason != "lineage" {
+			t.Errorf("ended %v %q", ended, reason)
+		}
+	})
+}
+
+// TestNamesDoNotCollide: a value that looks like a parameter is not one.
+func TestNamesDoNotCollide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{Rules: []*Rule{{Name: "doc/{body}/{room}", Schema: "public", Table: "t",
+			Bindings: []Binding{{Column: "body", Param: "body"}, {Column: "room", Param: "room"}}}}})
+		h.LearnTable("public", "t", map[string]*change.Type{"room": bigint(), "body": {OID: 25, Name: "text"}})
+		defer h.run()()
+		odd, plain := h.subscribe("", "doc/{room}/7"), h.subscribe("", "doc/7/7")
+		drain(odd)
+		drain(plain)
+		h.tx(insert(1, 7, "7"))
+		if got := drain(plain); len(got) != 1 {
+			t.Errorf("doc/7/7 got %q", got)
+		}
+		if got := drain(odd); len(got) != 0 {
+			t.Errorf("doc/{room}/7 got %q", got)
+		}
+		if _, err := h.Subscribe(t.Context(), Request{Channels: []string{"doc/a\x00b/7"}}); err == nil {
+			t.Error("NUL accepted")
+		}
+	})
+}
+
+// TestSuspended: changes that a rule cannot judge (its column is gone, or left the
+// replica identity) are not delivered and not passed over in silence.
+func TestSuspended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{})
+		defer h.run()()
+		s := h.subscribe("", "room/1", "all")
+		drain(s)
+		full := h.rel
+		text := &change.Type{OID: 25, Name: "text"}
+		h.rel = &change.Relation{ID: 2, OID: 7, Schema: "public", Name: "t", Identity: 'd', Key: []int{0}, Columns: []change.Column{
+			{Name: "id", Identity: true, Type: bigint()}, {Name: "room", Type: bigint()}, {Name: "body", Type: text}}}
+		leave := func(b *change.Builder, r *change.Relation) {
+			b.Row(change.Update, r, append([]byte{'N'}, tup("1", "2", "a")...), false)
+		}
+		h.tx(leave, leave)
+		want(t, drain(s),
+			`update 0/100.0 {"channel":"all","op":"update","key":{"id":1},"row":{"id":1,"room":2,"body":"a"}`,
+			`update  {"channel":"all","op":"update","key":{"id":1},"row":{"id":1,"room":2,"body":"a"}`,
+			`reset 0/100.1 {"channel":"room/1","reason":"gap"}`)
+		h.rel = full
+		h.tx(insert(5, 1, "b"))
+		if got := drain(s); len(got) != 2 {
+			t.Errorf("after the repair: %q", got)
+		}
+	})
+}
+
+// TestTableAddedLater: what was committed before a table was published is not in the
+// log, so ids from before cannot be continued on its channels.
+func TestTableAddedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{})
+		defer h.run()()
+		h.tx(insert(1, 1, "a"))
+		h.tx(insert(2, 1, "b"))
+		synctest.Wait()
+		h.log.since = map[string]change.LSN{"public.t": 0x110}
+		want(t, drain(h.subscribe("0/100.0", "all"))[1:], `reset 0/11F.0 {"channel":"all","reason":"gap"}`)
+		want(t, drain(h.subscribe("0/110", "all"))[1:], `insert 0/110.0 {"channel":"all","op":"insert","key":{"id":2},"row":{"id":2,"room":1,"body":"b"}`)
+	})
+}
+
+// TestTagKnowsItsBirth: a log that was begun on another timeline (a restored cluster,
+// a new directory) is another lineage; a promotion is not.
+func TestTagKnowsItsBirth(t *testing.T) {
+	a := viewTag(nil, eventlog.Lineage{SystemID: "1", Timeline: 1, Born: 1, Generation: 1})
+	if a == viewTag(nil, eventlog.Lineage{SystemID: "1", Timeline: 2, Born: 2, Generation: 1}) {
+		t.Error("born on another timeline, same tag")
+	}
+	if a != viewTag(nil, eventlog.Lineage{SystemID: "1", Timeline: 2, Born: 1, Generation: 1}) {
+		t.Error("a promotion changed the tag")
+	}
+}
+
+// slowHistory makes every read of old batches cost time.
+type slowHistory struct{ *memLog }
+
+func (l slowHistory) Next(after change.Position) (*change.Batch, error) {
+	if after.Less(l.InMemory()) {
+		time.Sleep(10 * time.Second)
+	}
+	return l.memLog.Next(after)
+}
+
+func (l slowHistory) InMemory() change.Position { return change.Position{Commit: 0x200} }
+
+// TestLongPassesDelayNobody: clients that read old history do not keep those waiting
+// who were away for a moment.
+func TestLongPassesDelayNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{})
+		h.events = slowHistory{h.log}
+		for i := range 40 {
+			h.tx(insert(i, 1, "x"))
+		}
+		defer h.run()()
+		for range 8 {
+			h.subscribe("0/100", "all")
+			time.Sleep(300 * time.Millisecond)
+		}
+		began := time.Now()
+		s := h.subscribe("0/360.0", "all") // one row behind
+		for n := 0; n < 2; {
+			<-s.Changed()
+			for _, r := range s.Take() {
+				n += len(r.Frames)
+			}
+		}
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("waited %s", waited)
+		}
+	})
+}
