@@ -132,6 +132,15 @@ func describe(cfg *config.Config, f replication.Finding) string {
 // sourceLog is the event log as replication sees it.
 type sourceLog struct{ *eventlog.Log }
 
+// Append makes errors that do not pass permanent.
+func (l sourceLog) Append(ctx context.Context, b *change.Batch) error {
+	err := l.Log.Append(ctx, b)
+	if err == nil || ctx.Err() != nil || errors.Is(err, eventlog.ErrUnavailable) {
+		return err
+	}
+	return &replication.PermanentError{Op: "write event log", Cause: err, Fix: "look at the disk of log.dir; with a new, empty log.dir walrelay starts afresh and clients get reset"}
+}
+
 func (l sourceLog) Head() (change.Position, change.LSN) {
 	b := l.Bounds()
 	return b.Last, b.Durable

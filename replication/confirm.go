@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -19,6 +20,8 @@ const (
 	// statusEvery is the most time between two status updates; a smaller
 	// wal_sender_timeout shortens it.
 	statusEvery = 5 * time.Second
+	// defaultSilence is when a server without wal_sender_timeout is given up.
+	defaultSilence = 2 * time.Minute
 )
 
 // statusPace keeps the connection alive, also while the receiver waits for the log
@@ -52,7 +55,7 @@ func senderTimeout(ctx context.Context, repl *pgconn.PgConn) (time.Duration, err
 // ask for an answer, so that a server that is gone without a word is noticed.
 // timeout is wal_sender_timeout.
 func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <-chan struct{}, timeout time.Duration) error {
-	silence := silence{limit: 2 * timeout}
+	silence := silence{limit: cmp.Or(2*timeout, defaultSilence)}
 	status := time.NewTicker(statusPace(timeout))
 	defer status.Stop()
 	pace := time.NewTimer(0)

@@ -27,6 +27,8 @@ type Finding struct {
 	Problem string
 	// Fix is what to do, as SQL where SQL does it. Empty when there is nothing to do.
 	Fix string
+	// Table is schema.name when the finding is about one table only, else empty.
+	Table string
 	// Ref is that of the ColumnUse or TableSpec that it came from, or nil.
 	Ref any
 }

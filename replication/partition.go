@@ -92,8 +92,8 @@ func (p *Preflight) checkAncestors(t Target) {
 			if !configured {
 				fix = "take " + ancestor + " out of publication " + t.Publication
 			}
-			p.Findings = append(p.Findings, Finding{Error, "table " + spec.fullName(),
-				"it is a partition of " + ancestor + ", which is published too: its changes arrive under that name and never on this channel", fix, spec.Ref})
+			p.Findings = append(p.Findings, Finding{Severity: Error, Subject: "table " + spec.fullName(), Table: spec.fullName(), Fix: fix, Ref: spec.Ref,
+				Problem: "it is a partition of " + ancestor + ", which is published too: its changes arrive under that name and never on this channel"})
 		}
 	}
 }

@@ -62,7 +62,9 @@ func Check(ctx context.Context, conn *pgx.Conn, t Target) (*Preflight, error) {
 			return nil, err
 		}
 		for i := range p.Findings[known:] {
-			if f := &p.Findings[known+i]; f.Ref == nil {
+			f := &p.Findings[known+i]
+			f.Table = spec.fullName()
+			if f.Ref == nil {
 				f.Ref = spec.Ref
 			}
 		}
@@ -214,13 +216,14 @@ func (t *Table) checkUse(subject string, spec TableSpec, use ColumnUse) (Finding
 		for i := range t.Columns {
 			names[i] = t.Columns[i].Name
 		}
-		return Finding{Error, subject, fmt.Sprintf("it has no column %q%s", use.Column, nearest.Suggest(use.Column, names)), "", use.Ref}, true
+		return Finding{Severity: Error, Subject: subject, Problem: fmt.Sprintf("it has no column %q%s", use.Column, nearest.Suggest(use.Column, names)), Ref: use.Ref}, true
 	}
 	if use.Compared && !slices.Contains(t.IdentityColumns, use.Column) {
 		fix := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; or, with large TOASTed columns, CREATE UNIQUE INDEX CONCURRENTLY … ON %s (%s); "+
 			"and ALTER TABLE %s REPLICA IDENTITY USING INDEX …; (all of its columns NOT NULL)",
 			spec.quoted(), spec.quoted(), strings.Join(quoteAll(append(slices.Clone(t.Key), use.Column)), ", "), spec.quoted())
-		return Finding{Error, subject, fmt.Sprintf("its replica identity does not carry column %q, which a rule compares: a row that leaves the channel could not be told", use.Column), fix, use.Ref}, true
+		return Finding{Severity: Error, Subject: subject, Fix: fix, Ref: use.Ref,
+			Problem: fmt.Sprintf("its replica identity does not carry column %q, which a rule compares: a row that leaves the channel could not be told", use.Column)}, true
 	}
 	return Finding{}, false
 }

@@ -122,6 +122,18 @@ func (p *Preflight) checkExtraTables(t Target, subject, name string) {
 	}
 }
 
+// unpublished are the tables that the publication lacks and that may be in it.
+func (p *Preflight) unpublished(t Target) []TableSpec {
+	var out []TableSpec
+	for _, spec := range t.Tables {
+		unfit := slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Severity == Error && f.Table == spec.fullName() })
+		if !unfit && (p.Publication == nil || p.Publication.table(spec) == nil) {
+			out = append(out, spec)
+		}
+	}
+	return out
+}
+
 // publicationSQL is what brings the publication to exactly the tables asked for;
 // empty when it is there already.
 func (p *Preflight) publicationSQL(t Target) []string {
@@ -131,10 +143,8 @@ func (p *Preflight) publicationSQL(t Target) []string {
 	}
 	name := quoteIdent(t.Publication)
 	var missing []string
-	for _, spec := range t.Tables {
-		if p.Publication == nil || p.Publication.table(spec) == nil {
-			missing = append(missing, p.published(spec))
-		}
+	for _, spec := range p.unpublished(t) {
+		missing = append(missing, p.published(spec))
 	}
 	if p.Publication == nil {
 		return []string{"CREATE PUBLICATION " + name + " FOR TABLE " + strings.Join(missing, ", ") + " WITH (" + options + ");"}

@@ -97,6 +97,8 @@ func (r *receiver) message(ctx context.Context, b []byte) error {
 	case 'C':
 		return r.commit(ctx, b)
 	case 'R':
+		r.inflow.blocked.Store(true) // the catalog is asked meanwhile, the socket is not read
+		defer r.inflow.blocked.Store(false)
 		return r.relations.learn(ctx, b, r.tx.XID)
 	case 'T':
 		return r.truncate(ctx, b)

@@ -42,6 +42,9 @@ func (s *Source) session(ctx context.Context, streaming func()) error {
 	if err := s.startReplication(ctx, repl, wal); err != nil {
 		return err
 	}
+	if err := s.slotStood(ctx, conn, wal); err != nil {
+		return err
+	}
 	s.inflow.start(last, wal)
 	defer s.inflow.stop()
 	s.streamed.Store(true)
@@ -93,7 +96,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	if err != nil {
 		return err
 	}
-	if bad := p.Findings.Errors(); len(bad) > 0 {
+	if bad := s.stopping(p); len(bad) > 0 {
 		return &PreflightError{bad}
 	}
 	s.warn(p)
@@ -102,11 +105,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 			return err
 		}
 	}
-	changed, err := p.ensurePublication(ctx, conn, s.o.Target)
-	for _, sql := range changed {
-		s.log.Info("publication prepared", "sql", sql)
-	}
-	if err != nil {
+	if err := s.publish(ctx, conn, p); err != nil {
 		return err
 	}
 	created := p.Slot == nil
@@ -124,6 +123,39 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 		return fmt.Errorf("identify system: %w", err)
 	}
 	return s.reconcile(ctx, repl, ident, created, confirmed)
+}
+
+// stopping are the findings that end the attempt. Once rows have been streamed a
+// table that has become unfit only suspends its own channels: the others go on, and
+// no WAL piles up for its sake.
+func (s *Source) stopping(p *Preflight) Findings {
+	bad := p.Findings.Errors()
+	if !s.streamed.Load() {
+		return bad
+	}
+	var out Findings
+	for _, f := range bad {
+		if f.Table == "" {
+			out = append(out, f)
+		} else {
+			s.log.Error(f.Subject+": "+f.Problem, "fix", f.Fix)
+		}
+	}
+	return out
+}
+
+// slotStood makes sure that the slot, which is ours from START_REPLICATION on, was
+// not moved between the preflight and that: Postgres then silently begins further on.
+// The next attempt finds the gap.
+func (s *Source) slotStood(ctx context.Context, conn *pgx.Conn, from change.LSN) error {
+	slot, err := readSlot(ctx, conn, s.o.Slot)
+	switch {
+	case err != nil:
+		return err
+	case slot == nil || slot.Confirmed > from:
+		return fmt.Errorf("start replication from slot %s at %s: somebody else moved it meanwhile", s.o.Slot, from)
+	}
+	return nil
 }
 
 // checkPatience bounds the preflight, should the server fall silent in it.
@@ -161,7 +193,8 @@ func (s *Source) warn(p *Preflight) {
 // silently begin at confirmed_flush_lsn and the changes between would be missing.
 func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, created bool, confirmed change.LSN) error {
 	id, timeline := s.o.Log.Identity()
-	_, wal := s.o.Log.Head()
+	last, wal := s.o.Log.Head()
+	end := max(wal, last.Commit+1) // of a transaction that was cut off the log has the commit LSN, and WAL below it
 	begin := func(reason, why string) error {
 		if reason != "" {
 			s.log.Error("the event log cannot be continued: all clients get reset", "reason", reason, "cause", why)
@@ -178,24 +211,24 @@ func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglog
 		return begin("gap", "the replication slot did not exist and was created at "+confirmed.String()+"; the log ends at "+wal.String())
 	case confirmed > wal:
 		return begin("gap", fmt.Sprintf("the slot is confirmed up to %s, beyond the log's end %s: changes between are lost", confirmed, wal))
-	case change.LSN(ident.XLogPos) < wal:
-		return begin("lineage", fmt.Sprintf("the server's WAL ends at %s, before the log's end %s: an older state of the cluster was restored", ident.XLogPos, wal))
+	case change.LSN(ident.XLogPos) < end:
+		return begin("lineage", fmt.Sprintf("the server's WAL ends at %s, before the log's end %s: an older state of the cluster was restored", ident.XLogPos, end))
 	case uint32(ident.Timeline) != timeline:
-		return s.followTimeline(ctx, repl, ident, timeline, wal, begin)
+		return s.followTimeline(ctx, repl, ident, timeline, end, begin)
 	}
 	return nil
 }
 
 // followTimeline: after a promotion the log goes on if the old timeline was left
 // behind the log's end; else the new primary contradicts what clients have seen.
-func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, from uint32, wal change.LSN, begin func(string, string) error) error {
+func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, from uint32, end change.LSN, begin func(string, string) error) error {
 	history, err := pglogrepl.TimelineHistory(ctx, repl, ident.Timeline)
 	if err != nil {
 		return fmt.Errorf("read history of timeline %d: %w", ident.Timeline, err)
 	}
 	left, ok := switchPoint(string(history.Content), from)
-	if !ok || left < wal {
-		return begin("lineage", fmt.Sprintf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, wal))
+	if !ok || left < end {
+		return begin("lineage", fmt.Sprintf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, end))
 	}
 	s.log.Info("timeline changed, the log goes on", "from", from, "to", ident.Timeline, "switch_point", left.String())
 	return s.o.Log.SetTimeline(ctx, uint32(ident.Timeline))

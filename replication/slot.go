@@ -58,6 +58,9 @@ func (p *Preflight) checkSlot(ctx context.Context, conn *pgx.Conn, t Target) err
 	if s == nil {
 		return p.checkFreeSlot(ctx, conn, subject)
 	}
+	if p.Publication == nil {
+		fs.add(Error, subject, "it exists, but publication "+t.Publication+" does not: changes before the publication's creation cannot be decoded with it", drop+" then start walrelay again: it creates both in the right order, and clients of an older slot get reset{gap}")
+	}
 	switch {
 	case s.Type != "logical":
 		fs.add(Error, subject, "it is a physical slot", "choose another postgres.slot")

@@ -18,7 +18,8 @@ import (
 // Log is where changes go: an adapter over the event log.
 type Log interface {
 	// Append returns once b is durable. Readers may see b before. An error means
-	// that b is not durable; appending the same batch again goes on where it stopped.
+	// that b is not durable; appending the same batch again goes on where it stopped,
+	// unless it is a *PermanentError.
 	Append(ctx context.Context, b *change.Batch) error
 	// Head is the last position appended and the WAL end that is durable. It is asked
 	// only while no Append is under way or waiting to be tried again.
@@ -28,6 +29,10 @@ type Log interface {
 	// Begin binds an empty log to a cluster, or starts a new generation of a log that
 	// cannot be continued. Changes are complete from floor on.
 	Begin(ctx context.Context, systemID string, timeline uint32, floor change.LSN, reason string) error
+	// SetSince notes durably that a table, schema.name, is complete only from the LSN
+	// on; Since is what was noted, 0 for nothing.
+	SetSince(ctx context.Context, table string, since change.LSN) error
+	Since(table string) change.LSN
 	// SetTimeline records a promotion that the log survives.
 	SetTimeline(ctx context.Context, timeline uint32) error
 }
@@ -94,29 +99,33 @@ func (s *Source) Run(ctx context.Context) error {
 // the first row: a walrelay that was killed lets go of it within moments.
 const startPatience = 15 * time.Second
 
+// steadyAfter is how long a stream must last to be called back: one that ends at once
+// again and again is one outage, told once.
+const steadyAfter = time.Second
+
 // keepStreaming runs sessions one after the other.
 func (s *Source) keepStreaming(ctx context.Context) error {
 	retry := backoff{most: 10 * time.Second}
 	start := time.Now()
-	down := false
+	var down atomic.Bool
 	for {
 		began, seen := time.Now(), s.stats.transactions.Load()
-		err := s.session(ctx, func() {
-			if down {
+		back := time.AfterFunc(time.Hour, func() {
+			if down.CompareAndSwap(true, false) {
 				s.log.Info("replication is back", "slot", s.o.Slot)
 			}
-			down = false
 		})
+		err := s.session(ctx, func() { back.Reset(steadyAfter) })
+		back.Stop()
 		if ctx.Err() != nil {
 			return nil
 		}
 		if s.fatal(err, time.Since(start)) {
 			return err
 		}
-		if !down || time.Since(began) > time.Minute {
+		if !down.Swap(true) {
 			s.log.Warn("replication lost, trying again", "cause", err)
 		}
-		down = true
 		s.state.lost(err)
 		if s.stats.transactions.Load() > seen || time.Since(began) > time.Minute { // it got somewhere
 			retry.reset()
@@ -169,17 +178,25 @@ func (s *Source) write(ctx context.Context) error {
 			if b.Changes == 0 {
 				lastIdle = now
 			}
-			ok := s.append(ctx, b)
+			err := s.append(ctx, b)
 			s.idle <- struct{}{}
-			if !ok {
-				return nil
+			if err != nil {
+				return ignoreEnd(ctx, err)
 			}
 		}
 	}
 }
 
-// append retries until the batch is durable; false when ctx ended.
-func (s *Source) append(ctx context.Context, b *change.Batch) bool {
+// ignoreEnd is nil when ctx has ended: then that is why.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// append retries until the batch is durable, the error is permanent, or ctx ends.
+func (s *Source) append(ctx context.Context, b *change.Batch) error {
 	retry := backoff{most: 2 * time.Second}
 	for failed := false; ; {
 		err := s.o.Log.Append(ctx, b)
@@ -191,10 +208,11 @@ func (s *Source) append(ctx context.Context, b *change.Batch) bool {
 			s.durable.Store(uint64(b.WAL))
 			s.stats.appended(b)
 			poke(s.confirm)
-			return true
+			return nil
 		}
-		if ctx.Err() != nil {
-			return false
+		var permanent *PermanentError
+		if ctx.Err() != nil || errors.As(err, &permanent) {
+			return err
 		}
 		if !failed {
 			s.log.Error("event log cannot be written: nothing more is confirmed to Postgres until it can", "cause", err)
@@ -202,7 +220,7 @@ func (s *Source) append(ctx context.Context, b *change.Batch) bool {
 		}
 		failed = true
 		if !retry.wait(ctx) {
-			return false
+			return context.Cause(ctx)
 		}
 	}
 }
