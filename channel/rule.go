@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/walrelay/walrelay/change"
 )
@@ -86,6 +87,8 @@ func canonical(t *change.Type, s string) (string, error) {
 	switch {
 	case strings.ContainsRune(s, 0):
 		return "", errors.New("it contains a NUL character, which no Postgres value has")
+	case !utf8.ValidString(s):
+		return "", errors.New("it is not UTF-8")
 	case len(t.Labels) > 0:
 		if !slices.Contains(t.Labels, s) {
 			return "", fmt.Errorf("%q is not a label of %s", s, t.Name)
