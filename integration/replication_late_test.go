@@ -1,0 +1,117 @@
+package integration
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/eventlog"
+	"github.com/walrelay/walrelay/replication"
+)
+
+// TestReplicationLateTable: a table that is taken out of the publication and added
+// again is incomplete in the log. Ids from before get reset on its channels, other
+// channels go on.
+func TestReplicationLateTable(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table a (id int primary key)", "create table b (id int primary key)")
+	r := startRelay(t, db, standard(publicTables("a", "b")))
+	a, b := r.live(t, "a"), r.live(t, "b")
+	db.exec(t, "insert into a values (1)", "insert into b values (1)")
+	a.wantRow(t, "insert", "a", 1)
+	b.wantRow(t, "insert", "b", 1)
+	r.terminate(t)
+	db.exec(t, "alter publication "+db.name+" drop table a", "insert into a values (2)", "insert into b values (2)")
+	r.start(t)
+	r.waitReady(t)
+	a.reconnect(t)
+	a.nextReady(t)
+	a.wantReset(t, "gap", "a")
+	db.exec(t, "insert into a values (3)")
+	a.wantRow(t, "insert", "a", 3)
+	b.reconnect(t)
+	b.wantResumed(t)
+	b.wantRow(t, "insert", "b", 2)
+	a.reconnect(t)
+	a.wantResumed(t)
+}
+
+// TestReplicationPublicationGone: a slot cannot decode what was written before its
+// publication existed; that is said instead of tried for ever.
+func TestReplicationPublicationGone(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table a (id int primary key)")
+	r := startRelay(t, db, standard(publicTables("a")))
+	r.terminate(t)
+	db.exec(t, "drop publication "+db.name, "insert into a values (1)")
+	r.start(t)
+	if e := r.wait(t); e.code != 1 || !strings.Contains(e.lastLine, "publication "+db.name+" does not") || !strings.Contains(e.lastLine, "pg_drop_replication_slot") {
+		t.Errorf("exit %d: %s", e.code, e.lastLine)
+	}
+}
+
+// sourceLog is main's adapter.
+type sourceLog struct{ *eventlog.Log }
+
+func (l sourceLog) Head() (change.Position, change.LSN) {
+	b := l.Bounds()
+	return b.Last, b.Durable
+}
+
+func (l sourceLog) Identity() (string, uint32) {
+	lin := l.Bounds().Lineage
+	return lin.SystemID, lin.Timeline
+}
+
+func (l sourceLog) Begin(ctx context.Context, id string, timeline uint32, floor change.LSN, reason string) error {
+	return l.Log.Begin(ctx, eventlog.Lineage{SystemID: id, Timeline: timeline}, floor, reason)
+}
+
+// TestReplicationSlotMovesWhilePreparing: somebody else streams from the slot and
+// lets go of it after walrelay has looked where it stands. Postgres then silently
+// begins further on; that is a gap.
+func TestReplicationSlotMovesWhilePreparing(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table a (id int primary key)",
+		"create publication p for table a with (publish_via_partition_root = true)")
+	slot := db.name
+	db.exec(t, "select pg_create_logical_replication_slot('"+slot+"', 'pgoutput')", "insert into a values (1)")
+	log, err := eventlog.Open(eventlog.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var moved atomic.Bool
+	source := replication.New(replication.Options{
+		Target: replication.Target{URL: db.url(), Slot: slot, Publication: "p", Tables: []replication.TableSpec{{Schema: "public", Name: "a"}}},
+		Log:    sourceLog{log}, WALBudget: 1 << 30,
+		OnTables: func(map[string]*replication.Table) error {
+			if !moved.Swap(true) {
+				db.exec(t, "insert into a values (2)", "select pg_replication_slot_advance('"+slot+"', pg_current_wal_lsn())")
+			}
+			return nil
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- source.Run(ctx) }()
+	eventually(t, func() string {
+		if log.Bounds().Lineage.Generation == 2 && source.State().Phase == replication.PhaseStreaming {
+			return ""
+		}
+		return "the log goes on as if nothing had been missed"
+	})
+	if h := log.History(); len(h) != 1 || h[0].Reason != "gap" {
+		t.Errorf("history %+v", h)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
