@@ -131,7 +131,7 @@ func TestBrowser(t *testing.T) {
 
 // browserKills has two tabs follow a table while walrelay ends and comes back.
 func browserKills(t *testing.T, db *database, r *relay, restart func(), tab context.Context) {
-	const seed, keys = 7, 30
+	const keys = 30
 	db.exec(t, "delete from items")
 	second := newTab(t, tab)
 	many := "/events?channel=items&channel=other"
@@ -150,8 +150,9 @@ func browserKills(t *testing.T, db *database, r *relay, restart func(), tab cont
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	conn := db.conn(t)
+	random := rand.New(rand.NewPCG(testSeed(t), 0))
 	wrote := make(chan error, 1)
-	go func() { wrote <- writeItems(ctx, t.Context(), conn, rand.New(rand.NewPCG(seed, seed)), keys) }()
+	go func() { wrote <- writeItems(ctx, t.Context(), conn, random, keys) }()
 	for n := range 4 {
 		readies := evalJS[int](t, tab, "state.readies.length")
 		if n == 2 {

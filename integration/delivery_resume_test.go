@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,14 +39,13 @@ const (
 )
 
 // Fifty subscribers lose their connections at any byte, walrelay ends in every way
-// and comes back, rows are written all the time: every subscriber gets exactly what
-// the database recorded.
+// and comes back, rows are written all the time, and queues are so small that they
+// overflow at every burst: every subscriber gets exactly what the database recorded.
 func TestResumeIsExact(t *testing.T) {
 	t.Parallel()
-	const seed = 20261120
-	t.Logf("seed %d", seed)
+	seed := testSeed(t)
 	db := newDatabase(t, resumeTables)
-	r := startRelay(t, db, settings{http: "heartbeat: 1s, retry: 100ms", channels: resumeChannels}.yaml())
+	r := startRelay(t, db, settings{http: "heartbeat: 1s, limits: {queue: 2KiB}", channels: resumeChannels}.yaml())
 	o := newOracle(t, db)
 
 	followers := make([]*follower, 50)
@@ -76,6 +77,7 @@ func TestResumeIsExact(t *testing.T) {
 	writers.stop(t)
 	target.Store(uint64(db.mark(t)))
 	following.Wait()
+	overflows, passes := r.metric(t, "walrelay_queue_overflows_total"), r.metric(t, "walrelay_catch_up_passes_total")
 
 	changes := o.read(t)
 	t.Logf("%d changes in %d transactions", len(changes), writers.committed.Load())
@@ -88,7 +90,22 @@ func TestResumeIsExact(t *testing.T) {
 		events += len(f.got)
 		resumes += f.resumes
 	}
-	t.Logf("%d events to %d subscribers over %d resumes", events, len(followers), resumes)
+	t.Logf("%d events to %d subscribers over %d resumes; the last process had %v overflows and %v catch-up passes", events, len(followers), resumes, overflows, passes)
+}
+
+// testSeed is where a test's random numbers begin: WALRELAY_TEST_SEED, or always the
+// same. It is logged.
+func testSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(20261120)
+	if text := os.Getenv("WALRELAY_TEST_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("WALRELAY_TEST_SEED: %v", err)
+		}
+	}
+	t.Logf("WALRELAY_TEST_SEED=%d", seed)
+	return seed
 }
 
 // follower is a subscriber that is cut off again and again.
