@@ -261,7 +261,7 @@ func startWriters(t *testing.T, db *database, n int, seed uint64) *writers {
 		w.wg.Go(func() {
 			for ctx.Err() == nil {
 				err := randomTransaction(t.Context(), conn, random, func() string { return randomChange(random, i, n) })
-				if errors.Is(err, errRollback) {
+				if errors.Is(err, errTakeBack) {
 					continue
 				}
 				if err != nil {
@@ -304,7 +304,7 @@ func (w *writers) stop(t *testing.T) {
 	}
 }
 
-var errRollback = errors.New("rolled back on purpose")
+var errTakeBack = errors.New("rolled back on purpose")
 
 // randomTransaction commits 1 to 6 changes, or takes them back.
 func randomTransaction(ctx context.Context, conn *pgx.Conn, random *rand.Rand, change func() string) error {
@@ -315,7 +315,7 @@ func randomTransaction(ctx context.Context, conn *pgx.Conn, random *rand.Rand, c
 			}
 		}
 		if random.IntN(10) == 0 {
-			return errRollback
+			return errTakeBack
 		}
 		return nil
 	})
