@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/channel"
@@ -100,11 +101,48 @@ func paramProblems(cfg *config.Config, tables map[string]*replication.Table) *co
 				}
 				if err := channel.CanBind(col.Type); err != nil {
 					problems.Add(cfg.Errorf(c.Where.Pos(b.Pos), c.Key("where"), "%s.%s: %v", c.Schema+"."+c.Table, b.Column, err))
+				} else if declared := declaredType(c, b.Param); !isType(declared, col.Type) {
+					key := c.Key("params", b.Param)
+					problems.Add(cfg.Errorf(cfg.Pos(key), key, "is %s, but %s.%s, to which it is bound, is %s; remove it, or name the column's type",
+						declared, c.Schema+"."+c.Table, b.Column, col.Type.Name))
 				}
 			}
 		}
 	}
 	return problems
+}
+
+// declaredType is what the configuration says of a parameter, empty for nothing.
+func declaredType(c *config.Channel, param string) string {
+	for _, p := range c.Params {
+		if p.Name == param {
+			return p.Type
+		}
+	}
+	return ""
+}
+
+// isType reports whether a column's type is what the configuration calls declared,
+// see config.Param; nothing declared is any type.
+func isType(declared string, t *change.Type) bool {
+	name := t.BaseName()
+	switch declared {
+	case "":
+		return true
+	case "bool":
+		return t.Kind == change.KindBool
+	case "bigint":
+		return t.Kind == change.KindInt
+	case "numeric":
+		return t.Kind == change.KindNumeric
+	case "uuid":
+		return name == "uuid"
+	case "text":
+		return name == "text" || strings.HasPrefix(name, "character varying")
+	}
+	// Postgres leaves public out where the search path has it, and adds quotes.
+	bare := strings.TrimPrefix(strings.ReplaceAll(name, `"`, ""), "public.")
+	return len(t.Labels) > 0 && bare == strings.TrimPrefix(declared, "public.")
 }
 
 // located puts the places in the configuration to the findings of a preflight.

@@ -108,3 +108,35 @@ func TestCommandErrors(t *testing.T) {
 		}
 	}
 }
+
+// What the configuration says of a parameter's type must be so.
+func TestDeclaredParameterTypes(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, `create type mood as enum ('sad', 'ok')`, `create schema s`, `create type s."Size" as enum ('s', 'm')`, `create domain nr as int`,
+		`create table things (id bigint primary key, n nr, t varchar(10), u uuid, b bool, m mood, z s."Size")`, "alter table things replica identity full")
+	channels := func(types string) string {
+		return settings{channels: `  "thing/{n}/{t}/{u}/{b}/{m}/{z}":
+    table: public.things
+    where: row.n == params.n && row.t == params.t && row.u == params.u && row.b == params.b && row.m == params.m && row.z == params.z
+    params: {` + types + `}
+    allow: public
+`}.yaml()
+	}
+	r := newRelay(t, db, channels(`n: bigint, t: text, u: uuid, b: bool, m: mood, z: 's."Size"'`))
+	if got := startProcess(t, r.command(t, "check", "-c", r.config)).wait(t); got.code != 0 {
+		t.Errorf("right types: %s", got.stderr)
+	}
+	r.writeConfig(t, channels(`n: uuid, t: bigint, u: text, b: numeric, m: 's."Size"', z: mood`))
+	for _, command := range []string{"check", "serve"} {
+		got := startProcess(t, r.command(t, command, "-c", r.config)).wait(t)
+		if got.code != 1 {
+			t.Errorf("%s with wrong types: exit code %d: %s", command, got.code, got.stderr)
+		}
+		for param, types := range map[string][2]string{"n": {"uuid", "public.nr"}, "t": {"bigint", "character varying"}, "u": {"text", "uuid"}, "b": {"numeric", "boolean"}, "m": {"s.Size", "public.mood"}, "z": {"public.mood", `s."Size"`}} {
+			want := fmt.Sprintf(".params.%s: is %s, but public.things.%s, to which it is bound, is %s;", param, types[0], param, types[1])
+			if !strings.Contains(got.stdout+got.stderr, want) {
+				t.Errorf("%s does not say %q:\n%s%s", command, want, got.stdout, got.stderr)
+			}
+		}
+	}
+}
