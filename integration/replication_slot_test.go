@@ -1,0 +1,252 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/pgtemp"
+)
+
+// wantResetTo subscribes at an id that cannot be resumed, and checks that the client
+// is told so and is live then.
+func (r *relay) wantResetTo(t testing.TB, id, reason string, channels ...string) *sse {
+	t.Helper()
+	s := openSSE(t, r.streamURL(channels...), http.Header{"Last-Event-Id": {id}})
+	if f := s.next(t); f.event != "ready" || !strings.Contains(f.data, `"resumed":false`) {
+		t.Fatalf("at %s: got %s %s instead of ready, not resumed", id, f.event, f.data)
+	}
+	for range channels {
+		if f := s.next(t); f.event != "reset" || !strings.Contains(f.data, `"reason":"`+reason+`"`) {
+			t.Fatalf("at %s: got %s %s instead of reset %s", id, f.event, f.data, reason)
+		}
+	}
+	return s
+}
+
+// seen writes rows 1 to n and gives the ids of their events.
+func seen(t testing.TB, db *database, s *sse, n int) (ids []string) {
+	t.Helper()
+	for i := 1; i <= n; i++ {
+		db.exec(t, fmt.Sprintf("insert into items values (%d)", i))
+		ids = append(ids, s.next(t).id)
+	}
+	return ids
+}
+
+func (d *database) waitConfirmed(t testing.TB, id string) {
+	t.Helper()
+	at := positionOf(t, id).Commit
+	eventually(t, func() string {
+		if got := d.confirmed(t); got <= at {
+			return fmt.Sprintf("confirmed_flush_lsn is %s, not beyond %s", got, at)
+		}
+		return ""
+	})
+}
+
+// waitSlotFree waits until the walsender has noticed that its client is gone.
+func (d *database) waitSlotFree(t testing.TB) {
+	t.Helper()
+	eventually(t, func() string {
+		return d.value(t, "select case when active then 'the slot is active' end from pg_replication_slots where slot_name = $1", d.name)
+	})
+}
+
+// What was committed while the slot did not exist, or was moved past, cannot be
+// had any more. Clients are told.
+func TestReplicationSlotGap(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, sql string }{
+		{"dropped", "select pg_drop_replication_slot('SLOT')"},
+		{"dropped and created again", "select pg_drop_replication_slot('SLOT'); select pg_create_logical_replication_slot('SLOT', 'pgoutput')"},
+		{"advanced", "select pg_replication_slot_advance('SLOT', pg_current_wal_lsn())"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			db := newDatabase(t, "create table items (id int primary key)")
+			r := startRelay(t, db, standard(publicTables("items")))
+			ids := seen(t, db, r.live(t, "items"), 2)
+			r.kill9(t)
+			db.waitSlotFree(t)
+			db.exec(t, "insert into items values (3)")
+			for sql := range strings.SplitSeq(strings.ReplaceAll(test.sql, "SLOT", db.name), "; ") {
+				db.exec(t, sql)
+			}
+			db.exec(t, "insert into items values (4)")
+			r.start(t)
+			r.waitReady(t)
+			r.stderr.waitFor(t, "the event log cannot be continued: all clients get reset.*reason=gap")
+			s := r.wantResetTo(t, ids[1], "gap", "items")
+			older := r.wantResetTo(t, ids[0], "gap", "items")
+			db.exec(t, "insert into items values (5)")
+			for f := s.next(t); !strings.Contains(f.data, `"row":{"id":5}`); f = s.next(t) {
+				if !strings.Contains(f.data, `"row":{"id":4}`) { // it came in after the slot
+					t.Fatalf("after the reset: %s %s", f.event, f.data)
+				}
+			}
+			// From here on it is an ordinary log.
+			r.kill9(t)
+			r.start(t)
+			r.waitReady(t)
+			if strings.Contains(r.stderr.String(), "cannot be continued") {
+				t.Errorf("a gap again:\n%s", r.stderr)
+			}
+			s.reconnect(t)
+			s.wantResumed(t)
+			older.close()
+		})
+	}
+}
+
+// A log that was wiped while the slot stayed begins at what the slot has confirmed.
+// Ids before that expire, those from there on still resume.
+func TestReplicationSlotWithoutLog(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table items (id int primary key)")
+	r := startRelay(t, db, standard(publicTables("items")))
+	ids := seen(t, db, r.live(t, "items"), 3)
+	db.waitConfirmed(t, ids[2])
+	r.kill9(t)
+	db.exec(t, "insert into items values (4)", "insert into items values (5)")
+	confirmed := db.confirmed(t)
+	if err := os.RemoveAll(r.logDir); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t)
+	r.waitReady(t)
+	tag := ids[0][strings.LastIndexByte(ids[0], '.'):]
+	for _, id := range ids {
+		r.wantResetTo(t, id, "expired", "items")
+	}
+	s := r.resumed(t, change.Before(confirmed).String()+tag, "items") // as a heartbeat was
+	wantLines(t, "resumed", s.readTo(t, endMark(t, db, "items")), []string{
+		`1.0 items insert {"id":4} {"id":4}`,
+		`2.0 items insert {"id":5} {"id":5}`,
+	})
+}
+
+// One log belongs to one cluster and to one walrelay.
+func TestReplicationLogOfAnother(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table items (id int primary key)")
+	r := startRelay(t, db, standard(publicTables("items")))
+	other := newRelay(t, db, standard(publicTables("items")))
+	other.env = append(other.env, "LOG_DIR="+r.logDir)
+	other.start(t)
+	other.wantRefusal(t, `log.*in use by another walrelay \(pid `+fmt.Sprint(r.cmd.Process.Pid)+`\): stop that one, or give each its own log.dir`)
+	r.terminate(t)
+
+	elsewhere := newDatabaseOn(t, newCluster(t, pgtemp.Options{}), "create table items (id int primary key)")
+	r.env = append(r.env, "DATABASE_URL="+elsewhere.url())
+	r.start(t)
+	r.wantRefusal(t, `event log.*it belongs to the cluster with system identifier \d+, postgres.url leads to \d+; fix: correct postgres.url, or give this cluster its own log.dir`)
+	for table, d := range map[string]*database{"here": db, "there": elsewhere} {
+		d.wantWritable(t, table)
+	}
+}
+
+// wantRefusal waits for the end of a walrelay that must have said why on one line.
+func (r *relay) wantRefusal(t testing.TB, patterns ...string) {
+	t.Helper()
+	wantProblems(t, r.wait(t), patterns...)
+}
+
+// An older state of the same cluster: the log has changes that the server never
+// made.
+func TestReplicationSlotServerRestored(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		timeline bool // the restored server begins a new timeline, and is ahead of the log
+	}{{"to a copy", false}, {"by recovery", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"restore_command": "false"}})
+			db := newDatabaseOn(t, cluster, "create table items (id int primary key)")
+			r := startRelay(t, db, standard(publicTables("items")))
+			seen(t, db, r.live(t, "items"), 2)
+			r.kill9(t)
+			stopCluster(t, cluster)
+			backup := filepath.Join(t.TempDir(), "backup")
+			run(t, "cp", "-a", cluster.DataDir(), backup)
+			startCluster(t, cluster)
+
+			r.start(t)
+			r.waitReady(t)
+			s := r.live(t, "items")
+			db.exec(t, "insert into items select generate_series(10, 50000)")
+			id := s.next(t).id
+			r.waitMetric(t, "walrelay_replication_changes_total", func(v float64) bool { return v > 100 }) // durable
+			r.kill9(t)                                                                                     // most probably in the middle of the transaction
+			stopCluster(t, cluster)
+			run(t, "rm", "-rf", cluster.DataDir())
+			run(t, "cp", "-a", backup, cluster.DataDir())
+			if test.timeline {
+				run(t, "touch", filepath.Join(cluster.DataDir(), "recovery.signal"))
+			}
+			startCluster(t, cluster)
+			if test.timeline {
+				db.waitPromoted(t)
+				db.exec(t, "create table noise as select generate_series(1, 150000)")
+			}
+			r.start(t)
+			r.waitReady(t)
+			r.stderr.waitFor(t, "the event log cannot be continued: all clients get reset.*reason=lineage")
+			s = r.wantResetTo(t, id, "lineage", "items")
+			lines := s.told(t, db, "items", "insert into items values (4)")
+			if last := lines[len(lines)-1]; !strings.HasSuffix(last, `items insert {"id":4} {"id":4}`) { // rows 1 and 2 may come again before
+				t.Errorf("afterwards: %q", lines)
+			}
+		})
+	}
+}
+
+// A promotion that lost nothing of what the log has goes on in the same log.
+func TestReplicationSlotPromotion(t *testing.T) {
+	t.Parallel()
+	cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"restore_command": "false"}})
+	db := newDatabaseOn(t, cluster, "create table items (id int primary key)")
+	r := startRelay(t, db, standard(publicTables("items")))
+	s := r.live(t, "items")
+	ids := seen(t, db, s, 2)
+	stopCluster(t, cluster)
+	run(t, "touch", filepath.Join(cluster.DataDir(), "recovery.signal"))
+	startCluster(t, cluster)
+	db.waitPromoted(t)
+	r.stderr.waitFor(t, "timeline changed, the log goes on.*from=1 to=2")
+	r.waitReady(t)
+	wantLines(t, "goes on", s.told(t, db, "items", "insert into items values (3)"), []string{`1.0 items insert {"id":3} {"id":3}`})
+	r.resumed(t, ids[0], "items")
+}
+
+func (d *database) waitPromoted(t testing.TB) {
+	t.Helper()
+	eventually(t, func() string {
+		return d.value(t, "select case when pg_is_in_recovery() then 'the server is in recovery' end")
+	})
+}
+
+func stopCluster(t testing.TB, c *pgtemp.Cluster) {
+	t.Helper()
+	if err := c.Stop(t.Context(), pgtemp.Fast); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func startCluster(t testing.TB, c *pgtemp.Cluster) {
+	t.Helper()
+	if err := c.StartAgain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
