@@ -22,8 +22,7 @@ func TestDrain(t *testing.T) {
 		streams[i] = openSSE(t, r.streamURL("items"), nil)
 		streams[i].nextReady(t)
 	}
-	answered := make(chan polled, 1)
-	go func() { answered <- r.poll(t, "", "25s", "item/1") }()
+	answered := r.pollLater(t, "", "25s", "item/1")
 	r.waitMetric(t, `walrelay_connections{transport="long_poll"}`, func(v float64) bool { return v == 1 })
 	db.exec(t, insertItem(0))
 	for _, s := range streams {
@@ -54,7 +53,7 @@ func TestDrain(t *testing.T) {
 	if len(waits) < len(streams)/2 {
 		t.Errorf("all come back at once: %v", waits)
 	}
-	p := <-answered
+	p := answered()
 	if len(p.Events) == 0 || p.Events[len(p.Events)-1].Event != "end" || p.Events[len(p.Events)-1].Reason != "draining" {
 		t.Errorf("the long poll: got %+v", p)
 	}

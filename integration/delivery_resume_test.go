@@ -50,6 +50,7 @@ func TestResumeIsExact(t *testing.T) {
 
 	followers := make([]*follower, 50)
 	var following sync.WaitGroup
+	t.Cleanup(following.Wait)
 	var target atomic.Uint64
 	for i := range followers {
 		f := newFollower(r, rand.New(rand.NewPCG(seed, uint64(i))))

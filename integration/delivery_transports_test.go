@@ -2,8 +2,10 @@ package integration
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,22 +22,57 @@ type polled struct {
 // poll asks once; wait is as in the query.
 func (r *relay) poll(t testing.TB, lastID, wait string, channels ...string) polled {
 	t.Helper()
-	header := http.Header{"Accept": {"application/json"}}
-	if lastID != "" {
-		header.Set("Last-Event-ID", lastID)
-	}
-	got := ask(t, "GET", r.streamURL(channels...)+"&wait="+wait, header)
-	if got.status != http.StatusOK || got.header.Get("Content-Type") != "application/json" {
-		t.Fatalf("long poll: got %d %s", got.status, got.body)
-	}
-	var p polled
-	if err := json.Unmarshal([]byte(got.body), &p); err != nil {
-		t.Fatalf("long poll: %v: %s", err, got.body)
-	}
-	if p.Events == nil || p.LastEventID == "" {
-		t.Fatalf("long poll: got %s", got.body)
+	p, err := r.tryPoll(t.Context(), lastID, wait, channels...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return p
+}
+
+// pollLater asks in the background; the function waits for the answer.
+func (r *relay) pollLater(t testing.TB, lastID, wait string, channels ...string) func() polled {
+	var p polled
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p, err = r.tryPoll(t.Context(), lastID, wait, channels...)
+	}()
+	t.Cleanup(func() { <-done })
+	return func() polled {
+		t.Helper()
+		if <-done; err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+}
+
+func (r *relay) tryPoll(ctx context.Context, lastID, wait string, channels ...string) (p polled, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.streamURL(channels...)+"&wait="+wait, nil)
+	if err != nil {
+		return p, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if lastID != "" {
+		req.Header.Set("Last-Event-ID", lastID)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return p, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return p, fmt.Errorf("long poll: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
+		return p, fmt.Errorf("long poll: got %s %s", resp.Status, body)
+	}
+	if err := json.Unmarshal(body, &p); err != nil || p.Events == nil || p.LastEventID == "" {
+		return p, fmt.Errorf("long poll: got %s (%v)", body, err)
+	}
+	return p, nil
 }
 
 // ids are those in the keys of events.
@@ -63,11 +100,10 @@ func TestLongPoll(t *testing.T) {
 		t.Errorf("nothing there: got %+v after %v, want none after 700ms", p, time.Since(began))
 	}
 
-	answered := make(chan polled)
-	go func() { answered <- r.poll(t, first.LastEventID, "25s", "items") }()
+	answered := r.pollLater(t, first.LastEventID, "25s", "items")
 	r.waitMetric(t, `walrelay_connections{transport="long_poll"}`, func(v float64) bool { return v == 1 })
 	db.exec(t, insertItem(1))
-	p := <-answered
+	p := answered()
 	if !slices.Equal(ids(p.Events), []int{1}) || p.Events[0].Event != "insert" || p.Events[0].ID == "" || p.Events[0].Row["name"] != "item 1" {
 		t.Errorf("after an insert: got %+v", p)
 	}
