@@ -49,11 +49,18 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		fmt.Fprintf(out, "%-7s  %s\n", replication.Error, problem)
 	}
 	if n := len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
-		return fmt.Errorf("check %s: %d errors; serve would not start", cfg.File, n)
+		return fmt.Errorf("check %s: %s; serve would not start", cfg.File, count(n, "error"))
 	}
 	fmt.Fprintf(out, "ok       Postgres %s, database %s, role %s\n", p.Server.VersionText, p.Server.Database, p.Server.Role)
 	for _, step := range p.Plan(t) {
 		fmt.Fprintf(out, "will do  %s\n", step)
 	}
 	return nil
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -148,6 +148,9 @@ func TestReplicationLogOfAnother(t *testing.T) {
 	for table, d := range map[string]*database{"here": db, "there": elsewhere} {
 		d.wantWritable(t, table)
 	}
+	if got := elsewhere.value(t, "select (select count(*) from pg_replication_slots) + (select count(*) from pg_publication)"); got != "0" {
+		t.Errorf("%s slots and publications were left on the wrong cluster", got)
+	}
 }
 
 // wantRefusal waits for the end of a walrelay that must have said why on one line.

@@ -80,6 +80,7 @@ func (p *Preflight) checkPublication(t Target) {
 	subject, name := "publication "+t.Publication, quoteIdent(t.Publication)
 	if pub.AllTables {
 		fs.add(Error, subject, "it is FOR ALL TABLES: every change of the database would be logged, and tables without a primary key could not be updated any more", "DROP PUBLICATION "+name+"; walrelay creates one with exactly the tables it needs")
+		return
 	}
 	if !pub.Insert || !pub.Update || !pub.Delete || !pub.Truncate {
 		fs.add(Error, subject, "it does not publish all of insert, update, delete and truncate, so clients would keep stale rows", "ALTER PUBLICATION "+name+" SET (publish = 'insert, update, delete, truncate');")
@@ -110,9 +111,6 @@ func (p *Preflight) checkPartitions(t Target, subject, name string) {
 }
 
 func (p *Preflight) checkExtraTables(t Target, subject, name string) {
-	if p.Publication.AllTables {
-		return
-	}
 	for _, pt := range p.Publication.Tables {
 		wanted := slices.ContainsFunc(t.Tables, func(s TableSpec) bool { return s.Schema == pt.Schema && s.Name == pt.Name })
 		if !wanted {

@@ -25,12 +25,16 @@ func (s *Source) session(ctx context.Context, streaming func()) error {
 	if err != nil {
 		return err
 	}
+	p, err := s.preflight(ctx, conn) // first: it names all that is wrong, a refused connection one thing
+	if err != nil {
+		return err
+	}
 	repl, err := connectReplication(ctx, s.o.URL)
 	if err != nil {
 		return err
 	}
 	defer closeReplication(repl)
-	if err := s.prepare(ctx, conn, repl); err != nil {
+	if err := s.prepare(ctx, conn, repl, p); err != nil {
 		return err
 	}
 	timeout, err := senderTimeout(ctx, repl)
@@ -89,21 +93,30 @@ func closeReplication(c *pgconn.PgConn) {
 	_ = c.Close(ctx) // it may be broken already
 }
 
-// prepare brings publication, slot and log together, in this order: the slot must
-// not exist before the publication, and the log's identity follows the slot.
-func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn) error {
+// preflight looks at everything and changes nothing.
+func (s *Source) preflight(ctx context.Context, conn *pgx.Conn) (*Preflight, error) {
 	p, err := s.check(ctx, conn)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if bad := s.stopping(p); len(bad) > 0 {
-		return &PreflightError{bad}
+		return nil, &PreflightError{bad}
 	}
 	s.warn(p)
 	if s.o.OnTables != nil {
 		if err := s.o.OnTables(p.Tables); err != nil {
-			return err
+			return nil, err
 		}
+	}
+	return p, nil
+}
+
+// prepare brings publication, slot and log together, in this order: the slot must
+// not exist before the publication, and the log's identity follows the slot.
+func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn, p *Preflight) error {
+	ident, err := s.identify(ctx, repl)
+	if err != nil {
+		return err
 	}
 	if err := s.publish(ctx, conn, p); err != nil {
 		return err
@@ -118,11 +131,21 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	} else {
 		confirmed = p.Slot.Confirmed
 	}
+	return s.reconcile(ctx, repl, ident, created, confirmed)
+}
+
+// identify makes sure that the log belongs to this cluster, before anything is made
+// on a wrong one: a slot there would hold back WAL for ever.
+func (s *Source) identify(ctx context.Context, repl *pgconn.PgConn) (pglogrepl.IdentifySystemResult, error) {
 	ident, err := pglogrepl.IdentifySystem(ctx, repl)
 	if err != nil {
-		return fmt.Errorf("identify system: %w", err)
+		return ident, fmt.Errorf("identify system: %w", err)
 	}
-	return s.reconcile(ctx, repl, ident, created, confirmed)
+	if id, _ := s.o.Log.Identity(); id != "" && id != ident.SystemID {
+		return ident, &PermanentError{"open event log", fmt.Errorf("it belongs to the cluster with system identifier %s, postgres.url leads to %s", id, ident.SystemID),
+			"correct postgres.url, or give this cluster its own log.dir"}
+	}
+	return ident, nil
 }
 
 // stopping are the findings that end the attempt. Once rows have been streamed a
@@ -188,9 +211,8 @@ func (s *Source) warn(p *Preflight) {
 	}
 }
 
-// reconcile compares log and slot. The log must belong to this cluster, and the
-// slot must not have been confirmed beyond what the log holds: Postgres would
-// silently begin at confirmed_flush_lsn and the changes between would be missing.
+// reconcile compares log and slot. The slot must not have been confirmed beyond what
+// the log holds: Postgres would silently begin at confirmed_flush_lsn and the changes between would be missing.
 func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, created bool, confirmed change.LSN) error {
 	id, timeline := s.o.Log.Identity()
 	last, wal := s.o.Log.Head()
@@ -204,9 +226,6 @@ func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglog
 	switch {
 	case id == "":
 		return begin("", "")
-	case id != ident.SystemID:
-		return &PermanentError{"open event log", fmt.Errorf("it belongs to the cluster with system identifier %s, postgres.url leads to %s", id, ident.SystemID),
-			"correct postgres.url, or give this cluster its own log.dir"}
 	case created:
 		return begin("gap", "the replication slot did not exist and was created at "+confirmed.String()+"; the log ends at "+wal.String())
 	case confirmed > wal:
