@@ -192,6 +192,11 @@ func TestPreflightRole(t *testing.T) {
 		`fix: as a superuser or the owner of the tables run: CREATE PUBLICATION `+db.name+` FOR TABLE public.items WITH \(.*\);`)
 	db.wantWritable(t, "refused")
 
+	db.exec(t, "alter database "+db.name+" owner to "+role, "alter table items owner to "+role, "alter role "+role+" set default_transaction_read_only = on")
+	r.start(t)
+	r.wantRefusal(t, `prepare publication `+db.name+`: .*read-only transaction.*; fix: as the owner of the tables \(or a superuser\) run: CREATE PUBLICATION`)
+	db.exec(t, "alter database "+db.name+" owner to postgres", "alter table items owner to postgres")
+
 	db.exec(t, sql) // what was printed is what it takes
 	r.start(t)
 	r.waitReady(t)

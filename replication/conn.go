@@ -26,6 +26,8 @@ var session = map[string]string{
 	"idle_session_timeout":        "0",
 	"lock_timeout":                "10s",
 	"jit":                         "off", // the catalog queries are short
+	"quote_all_identifiers":       "off",
+	"search_path":                 "pg_catalog", // nobody's functions and operators but Postgres's own
 	"standard_conforming_strings": "on",
 }
 
@@ -68,7 +70,8 @@ const receiveBuffer = 256 << 10
 
 // connectReplication opens a walsender connection bound to the database.
 func connectReplication(ctx context.Context, url string) (*pgconn.PgConn, error) {
-	cfg, err := newConfig(url, map[string]string{"replication": "database"})
+	// Values of regclass and its kin are written relative to the search path.
+	cfg, err := newConfig(url, map[string]string{"replication": "database", "search_path": "public"})
 	if err != nil {
 		return nil, err
 	}

@@ -200,7 +200,7 @@ func (p *Preflight) checkMayPublish(t Target) {
 func (p *Preflight) ensurePublication(ctx context.Context, conn *pgx.Conn, t Target) (changed []string, err error) {
 	for _, sql := range p.publicationSQL(t) {
 		if _, err := conn.Exec(ctx, sql); err != nil {
-			if sqlState(err) == "42501" {
+			if state := sqlState(err); state == "42501" || state == "25006" { // insufficient_privilege, read_only_sql_transaction
 				return changed, &PermanentError{"prepare publication " + t.Publication, err, "as the owner of the tables (or a superuser) run: " + strings.Join(p.publicationSQL(t)[len(changed):], " ")}
 			}
 			return changed, fmt.Errorf("prepare publication %s (%s): %w", t.Publication, sql, err)
