@@ -461,7 +461,7 @@ func TestSetTimeline(t *testing.T) {
 	fill(t, l, s, 2, 2)
 	must(t, l.Close())
 	l = open(t, o)
-	if got := l.Bounds().Lineage; got != (eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 2, Generation: 1}) {
+	if got := l.Bounds().Lineage; got != (eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 2, Born: 1, Generation: 1}) {
 		t.Errorf("lineage %+v", got)
 	}
 	wantAll(t, l, 8)

@@ -36,7 +36,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("/healthz: %d %s %v", status, text, h)
 	}
 	want := `{"ready":true,"reasons":[],"log":{"floor":"0/10.0","last":"0/16B3748.3","wal":"0/16B3800","durable":"0/16B3748","bytes":4096,"batches":2,` +
-		`"oldest_time":"2026-11-20T21:00:00Z","lineage":{"system_id":"7","timeline":1,"generation":1}},"slot":{"name":"walrelay"}}` + "\n"
+		`"oldest_time":"2026-11-20T21:00:00Z","lineage":{"system_id":"7","timeline":1,"born":0,"generation":1}},"slot":{"name":"walrelay"}}` + "\n"
 	if status, text, _ := adminGet(t, s, "/readyz"); status != 200 || text != want {
 		t.Errorf("/readyz: %d\n%s", status, cmp.Diff(want, text))
 	}
