@@ -393,3 +393,25 @@ func TestPreflightTeardown(t *testing.T) {
 	s := r.wantResetTo(t, id, "gap", "items")
 	wantLines(t, "rows", s.told(t, db, "items", "insert into items values (1)"), []string{`1.0 items insert {"id":1} {"id":1}`})
 }
+
+// The names of slot and publication go into replication commands; a publication may
+// be called anything.
+func TestPreflightPublicationName(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table items (id int primary key)")
+	const name = `Relay, "it's" ü; --`
+	r := newRelay(t, db, standard(publicTables("items")))
+	r.env = append(r.env, "PUBLICATION="+name)
+	r.start(t)
+	r.waitReady(t)
+	s := r.live(t, "items")
+	wantLines(t, "rows", s.told(t, db, "items", "insert into items values (1)"), []string{`1.0 items insert {"id":1} {"id":1}`})
+	if got := db.value(t, "select pubname from pg_publication"); got != name {
+		t.Errorf("the publication is called %s", got)
+	}
+	r.wantCheck(t, `^ok `)
+	r.terminate(t)
+	if out := runWalrelay(t, r.env, "teardown", "--yes", "-c", r.config); out.code != 0 || db.value(t, "select count(*) from pg_publication") != "0" {
+		t.Errorf("teardown: exit code %d, %s%s", out.code, out.stdout, out.stderr)
+	}
+}

@@ -107,8 +107,11 @@ func TestReplicationPartitions(t *testing.T) {
 		`4.0 events delete {"id":3,"day":"2026-03-10"}`,
 		`4.1 events insert {"id":3,"day":"2026-04-11"} {"id":3,"day":"2026-04-11","note":"f"}`,
 	})
-	wantLines(t, "detached", s.told(t, db, "events", "alter table events detach partition events_3", "insert into events_3 (id, day) values (9, '2026-03-11')",
-		"truncate events"), []string{`1.0 events reset truncate`})
+	db.exec(t, "alter table events detach partition events_3")
+	if db.cluster.Version() == 14 { // its walsenders overlook that; those that start later know
+		db.exec(t, "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '"+db.name+"'")
+	}
+	wantLines(t, "detached", s.told(t, db, "events", "insert into events_3 (id, day) values (9, '2026-03-11')", "truncate events"), []string{`1.0 events reset truncate`})
 
 	rooms := r.live(t, "moods/1", "moods/2")
 	wantLines(t, "partitioned by the parameter", rooms.told(t, db, "moods/1", "insert into moods values (5, 1)", "update moods set room = 2", "delete from moods"), []string{
@@ -150,6 +153,26 @@ func TestReplicationGeneratedColumns(t *testing.T) {
 		`5.0 goods_full update {"id":1} {"id":1,"net":6` + gross(`,"gross":12`) + `}`,
 		`6.0 goods_full delete {"id":1}`,
 	})
+}
+
+// A virtual generated column is never in the stream; with REPLICA IDENTITY FULL it
+// would make the application's UPDATE fail.
+func TestReplicationVirtualColumns(t *testing.T) {
+	t.Parallel()
+	if sharedCluster(t).Version() < 18 {
+		return // there are none
+	}
+	db := newDatabase(t, "create table goods (id int primary key, net int, gross int generated always as (net * 2) virtual); insert into goods values (1, 1)",
+		"create table goods_full (id int primary key, net int, gross int generated always as (net * 2)); alter table goods_full replica identity full; insert into goods_full values (1, 1)")
+	r := newRelay(t, db, standard(publicTables("goods", "goods_full")))
+	r.wantRefused(t, `channels.goods_full.table: table public.goods_full: REPLICA IDENTITY FULL with the virtual generated column "gross": .*fix: ALTER TABLE public.goods_full REPLICA IDENTITY DEFAULT;`)
+	db.exec(t, "alter table goods_full replica identity default")
+	r.wantCheck(t, `^warning .*table public.goods: the generated column "gross" is not in the stream`, `^warning .*table public.goods_full`, `^ok `, `^will do `, `^will do `)
+	r.start(t)
+	r.waitReady(t)
+	db.wantWritable(t, "served")
+	s := r.live(t, "goods")
+	wantLines(t, "rows", s.told(t, db, "goods", "update goods set net = 2"), []string{`1.0 goods update {"id":1} {"id":1,"net":2}`})
 }
 
 // Transactional logical messages are events of the channel that their prefix

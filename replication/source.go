@@ -99,13 +99,16 @@ func (s *Source) Run(ctx context.Context) error {
 // the first row: a walrelay that was killed lets go of it within moments.
 const startPatience = 15 * time.Second
 
+// retryMost is about the longest wait between two attempts.
+const retryMost = 10 * time.Second
+
 // steadyAfter is how long a stream must last to be called back: one that ends at once
 // again and again is one outage, told once.
 const steadyAfter = time.Second
 
 // keepStreaming runs sessions one after the other.
 func (s *Source) keepStreaming(ctx context.Context) error {
-	retry := backoff{most: 10 * time.Second}
+	retry := backoff{most: retryMost}
 	start := time.Now()
 	var down atomic.Bool
 	for {
@@ -127,6 +130,10 @@ func (s *Source) keepStreaming(ctx context.Context) error {
 			s.log.Warn("replication lost, trying again", "cause", err)
 		}
 		s.state.lost(err)
+		retry.most = retryMost
+		if inUse := (*SlotInUseError)(nil); errors.As(err, &inUse) { // it may be let go of at any moment
+			retry.most = time.Second
+		}
 		if s.stats.transactions.Load() > seen || time.Since(began) > time.Minute { // it got somewhere
 			retry.reset()
 		}
