@@ -22,7 +22,7 @@ const (
 	// quickRead is the longest wait of a quick read.
 	quickRead = 50 * time.Microsecond
 	// gatherTime is how long a busy stream is left to gather.
-	gatherTime = 100 * time.Microsecond
+	gatherTime = 200 * time.Microsecond
 )
 
 // Read implements io.Reader.
