@@ -1,0 +1,109 @@
+package channel
+
+import (
+	"encoding/json"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// place puts a new subscriber on its first lane. It runs on the live lane.
+func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
+	l := h.live
+	if l.generation != h.events.Bounds().Lineage.Generation { // the lane has not seen it yet
+		h.lost(l, errGeneration)
+	}
+	switch {
+	case !resuming:
+		s.control(h.readyRun(s.view, false, EventID{At: l.at, Tag: s.view.tag}, l.at, ""), l.at)
+		l.join(s)
+	case reason != "":
+		s.control(h.readyRun(s.view, false, id, l.at, reason), l.at)
+		l.join(s)
+	default:
+		id.Tag = s.view.tag
+		s.control(h.readyRun(s.view, true, id, id.At, ""), id.At)
+		if id.At.Less(l.at) {
+			h.board(s)
+			return
+		}
+		l.join(s)
+		h.waitAhead(s, id)
+	}
+}
+
+// waitAhead bounds the wait of a client that is ahead of the log: the changes that
+// it saw are replayed when walrelay or its disk lost them, else they never existed.
+//
+// The wait begins again while the log stands still: with Postgres away nobody can
+// know.
+func (h *Hub) waitAhead(s *Subscriber, id EventID) {
+	wal := h.events.Bounds().WAL
+	if !change.Before(wal).Less(id.At) {
+		return
+	}
+	s.giveUpAfter(h.aheadWait, func() {
+		h.live.post(func() {
+			switch {
+			case !h.live.at.Less(s.position()):
+			case h.events.Bounds().WAL == wal:
+				h.waitAhead(s, id)
+			default:
+				h.live.index.leave(s)
+				h.restart(s, ReasonUnknownID)
+			}
+		})
+	})
+}
+
+// restart tells a subscriber to forget its rows and goes on at the live lane's
+// position. It runs on the live lane.
+func (h *Hub) restart(s *Subscriber, reason Reason) {
+	if s.view.generation == h.live.generation {
+		b := &runBuffer{}
+		h.resets(b, s.view, h.live.at, reason)
+		s.control(b.seal(), h.live.at)
+	}
+	h.live.join(s)
+}
+
+// readyRun renders the ready event, and the resets that follow it where the stream
+// could not be resumed. With resets ready repeats the client's own id, so that a
+// cut between ready and the last reset makes the client ask again.
+func (h *Hub) readyRun(v *view, resumed bool, id EventID, at change.Position, reason Reason) *Run {
+	names := make([]string, len(v.audiences))
+	for i, a := range v.audiences {
+		names[i] = a.name
+	}
+	position := at.Commit
+	if position&7 != 0 { // a cursor before a WAL end, see change.Before
+		position++
+	}
+	data, err := json.Marshal(struct {
+		Resumed  bool     `json:"resumed"`
+		Channels []string `json:"channels"`
+		Position string   `json:"position"`
+	}{resumed, names, position.String()})
+	if err != nil {
+		h.log.Error("render ready event", "cause", err)
+	}
+	b := &runBuffer{}
+	switch {
+	case reason == "":
+		b.add(EventReady, data, id.At, id.Tag)
+	case id.Tag != "":
+		b.add(EventReady, data, id.At, id.Tag)
+		h.resets(b, v, at, reason)
+	default:
+		b.event(EventReady, data, change.Position{})
+		h.resets(b, v, at, reason)
+	}
+	return b.seal()
+}
+
+// resets appends one reset per channel; the last one carries the id.
+func (h *Hub) resets(b *runBuffer, v *view, at change.Position, reason Reason) {
+	for _, a := range v.audiences {
+		b.add(EventReset, appendReset(nil, a.name, reason), at, v.tag)
+	}
+	h.stats.reset(reason, len(v.audiences))
+}

@@ -1,0 +1,128 @@
+package channel
+
+import (
+	"context"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Request asks for a subscription.
+type Request struct {
+	// Channels are concrete names, for example orders and order/7.
+	Channels []string
+	// LastEventID is the client's, empty on a first connect.
+	LastEventID string
+}
+
+// Subscribe admits a subscriber. It returns once the subscription is in place: its
+// first run begins with the ready event, and every change behind the position that
+// ready names will follow. Errors: *UnknownChannelError, *ParamError, ErrStarting,
+// ErrDraining, or that of ctx.
+func (h *Hub) Subscribe(ctx context.Context, r Request) (*Subscriber, error) {
+	audiences, err := h.audiences(r.Channels)
+	if err != nil {
+		return nil, err
+	}
+	s, err := h.admit(audiences)
+	if err != nil {
+		return nil, err
+	}
+	id, reason := h.resumable(s.view, r.LastEventID)
+	placed := make(chan struct{})
+	h.live.post(func() {
+		h.place(s, r.LastEventID != "", id, reason)
+		close(placed)
+	})
+	select {
+	case <-placed:
+		return s, nil
+	case <-ctx.Done():
+		s.Close()
+		return nil, ctx.Err()
+	case <-h.ctx.Done():
+		s.Close()
+		return nil, ErrDraining
+	}
+}
+
+// audiences resolves names to audiences, sorted, each once.
+func (h *Hub) audiences(names []string) ([]*audience, error) {
+	var out []*audience
+	for _, name := range names {
+		a, err := h.audience(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return sortAudiences(out), nil
+}
+
+func (h *Hub) audience(name string) (*audience, error) {
+	for _, r := range h.rules {
+		if params, ok := r.match(name); ok {
+			types, err := h.bindingTypes(r)
+			if err != nil {
+				return nil, err
+			}
+			return newAudience(r, name, params, types)
+		}
+	}
+	return nil, &UnknownChannelError{Channel: name}
+}
+
+// admit registers a subscriber of the view of these audiences.
+func (h *Hub) admit(audiences []*audience) (*Subscriber, error) {
+	lin := h.events.Bounds().Lineage
+	if lin.SystemID == "" { // the log has not been bound to a cluster yet
+		return nil, ErrStarting
+	}
+	key := viewKey(audiences, lin.Generation)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.running {
+		if h.ctx != nil {
+			return nil, ErrDraining
+		}
+		return nil, ErrStarting
+	}
+	v := h.views[key]
+	if v == nil {
+		v = newView(key, audiences, lin)
+		h.views[key] = v
+	}
+	v.users++
+	s := &Subscriber{hub: h, view: v, wake: make(chan struct{}, 1)}
+	h.members[s] = struct{}{}
+	return s, nil
+}
+
+// resumable decides whether a stream can go on at the id that the client named. An
+// empty reason means yes, or that there is no id.
+func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
+	if lastEventID == "" {
+		return EventID{}, ""
+	}
+	id, err := ParseEventID(lastEventID)
+	if err != nil {
+		h.log.Debug("client gets reset: its last event id is not understood", "cause", err)
+		return id, ReasonUnknownID
+	}
+	if id.Tag != "" && id.Tag != v.tag {
+		for _, e := range h.events.History() {
+			if viewTag(v.audiences, e.Lineage) == id.Tag {
+				return id, Reason(e.Reason)
+			}
+		}
+		return id, ReasonView
+	}
+	if id.At.Less(h.events.Bounds().Floor) {
+		return id, ReasonExpired
+	}
+	for _, a := range v.audiences {
+		if since := h.events.Since(a.rule.Schema + "." + a.rule.Table); since > 0 && id.At.Less(change.Before(since)) {
+			return id, ReasonGap
+		}
+	}
+	return id, ""
+}
