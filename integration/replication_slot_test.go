@@ -226,6 +226,33 @@ func TestReplicationSlotPromotion(t *testing.T) {
 	r.resumed(t, ids[0], "items")
 }
 
+// Postgres creates a slot when the transactions open at that moment have ended. That
+// is said, and does not keep walrelay from ending.
+func TestReplicationSlotWaits(t *testing.T) {
+	t.Parallel()
+	db := newDatabaseOn(t, newCluster(t, pgtemp.Options{}), "create table items (id int primary key)")
+	open := db.conn(t)
+	script(t, []step{{open, "begin"}, {open, "insert into items values (1)"}})
+	r := newRelay(t, db, standard(publicTables("items")))
+	for _, last := range []bool{false, true} {
+		r.start(t)
+		r.stderr.waitFor(t, "the replication slot can only be created when the transactions that are open now have ended")
+		if last {
+			break
+		}
+		if out := r.terminate(t); out.code != 0 {
+			t.Errorf("terminated meanwhile: exit code %d\n%s", out.code, out.stderr)
+		}
+		if n := db.value(t, "select count(*) from pg_replication_slots"); n != "0" {
+			t.Errorf("terminated meanwhile: it left %s slots", n)
+		}
+	}
+	script(t, []step{{open, "commit"}})
+	r.waitReady(t)
+	s := r.live(t, "items")
+	wantLines(t, "rows", s.told(t, db, "items", "insert into items values (2)"), []string{`1.0 items insert {"id":2} {"id":2}`})
+}
+
 func (d *database) waitPromoted(t testing.TB) {
 	t.Helper()
 	eventually(t, func() string {
