@@ -25,7 +25,9 @@ func TestTail(t *testing.T) {
 	db := newDatabase(t, itemsTable)
 	r := startRelay(t, db, settings{channels: itemsChannels}.yaml())
 	at := db.walEnd(t)
+	before := r.live(t, "items")
 	db.exec(t, insertItem(1))
+	before.wantRow(t, "insert", "items", 1) // walrelay has passed it: a tail that starts now must not show it
 	p := startTail(t, r, "items", "item/3")
 	db.exec(t, insertItem(2))
 	p.stdout.waitFor(t, `^\d\d:\d\d:\d\d\.\d{6} items +insert +{"id":2} {"id":2,"name":"item 2"}$`)
