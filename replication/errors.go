@@ -56,12 +56,13 @@ func connectError(cfg *pgconn.Config, err error) error {
 	op := fmt.Sprintf("connect to Postgres at %s:%d as %s", cfg.Host, cfg.Port, cfg.User)
 	var pe *pgconn.PgError
 	if !errors.As(err, &pe) {
-		return fmt.Errorf("%s: %w", op, rootCause(err))
+		cause := rootCause(err)
+		return fmt.Errorf("%s: %w%s", op, cause, connectFix(cause.Error()))
 	}
 	cause := errors.New(pe.Message)
 	switch pe.Code {
 	case "28P01":
-		return &PermanentError{op, cause, "correct the password in postgres.url"}
+		return &PermanentError{op, cause, "correct the password in postgres.url, or the user: Postgres says the same of a role that does not exist"}
 	case "28000":
 		return &PermanentError{op, cause, "allow the role and host in pg_hba.conf (a line for database " + cfg.Database + " and one for replication), or correct postgres.url"}
 	case "3D000":
@@ -73,16 +74,35 @@ func connectError(cfg *pgconn.Config, err error) error {
 }
 
 // rootCause drops pgx's outer text, which repeats host and user, and keeps the
-// innermost reason.
+// innermost reason, which is one line.
 func rootCause(err error) error {
 	var ce *pgconn.ConnectError
-	if errors.As(err, &ce) {
-		text := err.Error()
-		if i := strings.LastIndex(text, "): "); i >= 0 {
-			return errors.New(text[i+3:])
-		}
+	if !errors.As(err, &ce) {
+		return err
 	}
-	return err
+	text := err.Error()
+	if i := strings.LastIndex(text, "): "); i >= 0 {
+		text = text[i+3:]
+	} else if _, reasons, found := strings.Cut(text, "`:"); found { // no address was found to dial
+		text = reasons
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return errors.New(line)
+}
+
+// connectFix is what to do about a server that cannot be reached, as the end of an
+// error's text.
+func connectFix(cause string) string {
+	says := func(text string) bool { return strings.Contains(cause, text) }
+	switch {
+	case says("no such host"):
+		return "; fix: correct the host in postgres.url"
+	case says("connection refused"), says("no such file"), says("no route to host"), says("timeout"):
+		return "; fix: start Postgres, or correct host and port in postgres.url"
+	case says("server refused TLS"):
+		return "; fix: ALTER SYSTEM SET ssl = on; with a certificate, or sslmode=disable in postgres.url"
+	}
+	return ""
 }
 
 // quoteIdent quotes an SQL identifier where it needs it.

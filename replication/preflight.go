@@ -125,7 +125,11 @@ func (p *Preflight) checkTable(ctx context.Context, conn *pgx.Conn, spec TableSp
 	subject := "table " + spec.fullName()
 	if t == nil {
 		hint, err := similarTable(ctx, conn, spec)
-		p.Findings.add(Error, subject, "it does not exist, or the role may not see its schema"+hint, "")
+		fix := ""
+		if hint == "" {
+			fix = "create it, or correct the name"
+		}
+		p.Findings.add(Error, subject, "it does not exist, or the role may not see its schema"+hint, fix)
 		return err
 	}
 	if problem := t.unpublishable(); problem != "" {

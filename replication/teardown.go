@@ -38,7 +38,7 @@ func Teardown(ctx context.Context, t Target) (done []string, err error) {
 		return append(done, "publication "+t.Publication+" does not exist"), nil
 	}
 	if _, err := conn.Exec(ctx, "DROP PUBLICATION "+quoteIdent(t.Publication)); err != nil {
-		return done, fmt.Errorf("drop publication %s: %w", t.Publication, err)
+		return done, fmt.Errorf("drop publication %s: %w; fix: run as its owner: DROP PUBLICATION %s;", t.Publication, err, quoteIdent(t.Publication))
 	}
 	return append(done, "publication "+t.Publication+" dropped"), nil
 }
