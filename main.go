@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/walrelay/walrelay/nearest"
 )
 
 // version is set by the linker (make build).
@@ -46,13 +48,28 @@ func newRootCommand() *cobra.Command {
 		Long:          "walrelay reads row changes from Postgres by logical replication and sends them to browsers as Server-Sent Events.\nWithout a command it serves.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
 	serve := newServeCommand()
 	root.RunE = serve.RunE
 	root.Flags().AddFlagSet(serve.Flags())
 	root.AddCommand(serve, newCheckCommand(), newTailCommand(), newTeardownCommand(), newDemoCommand(), newDemoAppCommand(), newVersionCommand())
 	return root
+}
+
+// knownCommand refuses what is left when cobra has found no command.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	return fmt.Errorf("unknown command %q%s; walrelay --help lists them", args[0], nearest.Suggest(args[0], names))
 }
 
 func newVersionCommand() *cobra.Command {

@@ -25,7 +25,12 @@ func newTailCommand() *cobra.Command {
 		Short: "Print the events of channels as they happen",
 		Long: "Subscribes to channels of a running walrelay and prints every event once, also over restarts of walrelay.\n" +
 			"The address comes from the configuration file, or from --url.",
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("tail: requires at least 1 argument, the name of a channel: walrelay tail orders")
+			}
+			return nil
+		},
 	}
 	path := configFlag(cmd)
 	t := &tailer{out: os.Stdout, status: os.Stderr}
@@ -40,6 +45,9 @@ func newTailCommand() *cobra.Command {
 				return err
 			}
 			t.base = streamURL(cfg)
+		}
+		if u, err := url.Parse(t.base); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("tail %s: not an address; --url is like http://127.0.0.1:8080/events", t.base)
 		}
 		t.channels = channels
 		return t.run(cmd.Context())
