@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -10,7 +12,11 @@ import (
 func Load(path string, env Env) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read config: %w (name the file with -c)", err)
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = " (name the file with -c; config.example.yaml is one to begin with)"
+		}
+		return nil, fmt.Errorf("read config: %w%s", err, hint)
 	}
 	return Parse(path, data, env)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -92,6 +93,8 @@ func openError(dir string, err error) error {
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		hint = fmt.Sprintf(": make the directory and its files writable for user id %d", os.Geteuid())
+	case errors.Is(err, syscall.ENOTDIR):
+		hint = ": log.dir must name a directory, or a place where one can be made"
 	case errors.Is(err, ErrCorrupt):
 		hint = ": move the directory away and restart; clients then get a reset"
 	}

@@ -87,7 +87,7 @@ func (s *Server) channelsOf(path string, query url.Values) ([]string, error) {
 	}
 	if len(names) == 0 {
 		return nil, refuse(http.StatusBadRequest, "no_channel",
-			"name a channel: %s/orders or %s?channel=orders&channel=order/7", s.base, s.opt.BasePath)
+			"name a channel, for example %s/orders or %s?channel=orders; channel= may be repeated", s.base, s.opt.BasePath)
 	}
 	return names, nil
 }

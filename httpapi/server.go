@@ -142,7 +142,7 @@ func (s *Server) Listen(ctx context.Context) error {
 	if s.opt.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(s.opt.TLSCert, s.opt.TLSKey)
 		if err != nil {
-			return fmt.Errorf("http.tls: load cert %s and key %s: %w", s.opt.TLSCert, s.opt.TLSKey, err)
+			return fmt.Errorf("http.tls: load cert %s and key %s: %w; name a certificate and its key, PEM files that this user may read", s.opt.TLSCert, s.opt.TLSKey, err)
 		}
 		s.public.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
 	}

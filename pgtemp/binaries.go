@@ -31,7 +31,7 @@ type Binaries struct {
 // usual places of Homebrew, Postgres.app and the RPM packages. A directory named
 // explicitly is the only one looked at. The error says how to install Postgres.
 func FindBinaries(ctx context.Context, binDir string) (Binaries, error) {
-	origin := "Options.BinDir"
+	origin := "the directory asked for"
 	if binDir == "" {
 		binDir, origin = os.Getenv(EnvBinDir), "$"+EnvBinDir
 	}
