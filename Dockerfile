@@ -13,7 +13,9 @@ COPY --from=build /out/walrelay /usr/local/bin/walrelay
 # The event log's directory: owned by nonroot (65532), so that a new volume is too.
 COPY --from=build --chown=65532:65532 /out/data /var/lib/walrelay
 VOLUME /var/lib/walrelay
-# 8080: streams. 9090: health, metrics, profiling; do not publish it.
+# log.dir is ./walrelay-data by default: below the volume, not in the container's layer.
+WORKDIR /var/lib/walrelay
+# 8080: streams. 9090: health, metrics, profiling, on 127.0.0.1 unless admin.listen says else; do not publish it.
 EXPOSE 8080 9090
 ENTRYPOINT ["/usr/local/bin/walrelay"]
 CMD ["serve", "-c", "/etc/walrelay/walrelay.yaml"]
