@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 // Append takes b, makes it readable at once and returns when it is durable.
@@ -78,6 +79,7 @@ func (l *Log) publish(b *change.Batch) {
 	l.bounds.WAL = b.WAL
 	l.mu.Unlock()
 	l.changed.wake()
+	fault.At(fault.Published)
 }
 
 // flush stores the pending batch, if any.
@@ -92,6 +94,7 @@ func (l *Log) flush(ctx context.Context) error {
 	if err := l.store(ctx, b); err != nil {
 		return fmt.Errorf("append batch (%s, %s] to event log: %w", b.Prev, b.Last, unavailable(err))
 	}
+	fault.At(fault.Stored)
 	l.pending = nil
 	if now := l.refresh(); l.opts.MaxBytes > 0 && now.Bytes > l.opts.MaxBytes {
 		l.trimSoon()

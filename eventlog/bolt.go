@@ -73,7 +73,7 @@ func OpenBolt(o BoltOptions) (Engine, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	fail := func(err error) (Engine, error) { return nil, openError(o.Dir, err) }
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.Dir); err != nil {
 		return fail(err)
 	}
 	lock, err := lockDir(o.Dir)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 func (e *boltEngine) Append(ctx context.Context, en *Entry) error {
@@ -110,6 +111,7 @@ func (e *boltEngine) rotate(s *segment) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
+	fault.At(fault.Rotated)
 	e.mu.Lock()
 	e.segments = append(slices.Clip(e.segments), next)
 	e.mu.Unlock()

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/walrelay/walrelay/fault"
 )
 
 // removeBelow removes the files of the segments below seq.
@@ -33,7 +35,9 @@ func (e *boltEngine) Trim(ctx context.Context, r Retention) (more bool, err erro
 		e.handles.Lock() // waits for its readers
 		err := old.close()
 		e.handles.Unlock()
-		return true, errors.Join(err, e.removeBelow(first), syncDir(e.opts.Dir))
+		err = errors.Join(err, e.removeBelow(first), syncDir(e.opts.Dir))
+		fault.At(fault.Trimmed)
+		return true, err
 	}
 	if !e.expired(r) {
 		return false, nil

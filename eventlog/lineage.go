@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 // Lineage says whose changes a log holds. Positions of different lineages must
@@ -125,6 +126,7 @@ func (l *Log) begin(ctx context.Context, m meta, floor change.LSN) error {
 		return err
 	}
 	l.adopt(m)
+	fault.At(fault.Begun)
 	return nil
 }
 

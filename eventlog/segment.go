@@ -15,6 +15,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 const (
@@ -117,9 +118,10 @@ func openSegment(dir string, seq uint64, mapBytes int64, readOnly bool) (s *segm
 
 // open opens the bbolt file.
 //
-// The sync options stay at bbolt's defaults and cannot be set: a commit is two
-// fdatasyncs, one for the pages and one for the meta page that makes them valid,
-// and growing is synced too (NoGrowSync is unsafe on ext4). The free list is small,
+// The sync options stay at bbolt's defaults and cannot be set, but by tests that show
+// what syncing is for: a commit is two fdatasyncs, one for the pages and one for the
+// meta page that makes them valid, and growing is synced too (NoGrowSync is unsafe on
+// ext4). The free list is small,
 // because nothing is deleted from a segment; storing it makes opening immediate.
 // The file is mapped at its final size from the start, so that no commit has to
 // wait for the readers to map it again.
@@ -132,6 +134,8 @@ func (s *segment) open(path string, mapBytes int64, readOnly bool) error {
 			PageSize:        pageSize,
 			InitialMmapSize: int(mapBytes),
 			NoStatistics:    true,
+			NoSync:          fault.NoSync(),
+			NoGrowSync:      fault.NoSync(),
 		})
 		if err != nil {
 			return damaged(err)

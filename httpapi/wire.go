@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/channel"
+	"github.com/walrelay/walrelay/fault"
 )
 
 const (
@@ -115,6 +116,7 @@ func (o *wire) write(p []byte) error {
 		if err != nil {
 			return err
 		}
+		fault.At(fault.Written)
 		o.dirty = true
 		p = p[n:]
 	}

@@ -159,7 +159,8 @@ func runWalrelay(t testing.TB, env []string, args ...string) exit {
 }
 
 // walrelay is the program under test: the one in WALRELAY_TEST_BINARY, or one
-// built with the race detector at the first use.
+// built with the race detector, and with the places where it can be ended (package
+// fault), at the first use.
 func walrelay(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("WALRELAY_TEST_BINARY"); path != "" {
@@ -170,7 +171,7 @@ func walrelay(t testing.TB) string {
 		if err := lookAtSources(".."); err != nil {
 			return "", err
 		}
-		build := exec.Command("go", "build", "-race", "-o", path, ".")
+		build := exec.Command("go", "build", "-race", "-tags", "faults", "-o", path, ".")
 		build.Dir = ".."
 		build.Env = append(os.Environ(), "GOTMPDIR="+filepath.Dir(path)) // goes with it, whatever happens
 		out := newTranscript()

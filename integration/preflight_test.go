@@ -153,6 +153,19 @@ func TestPreflightPublication(t *testing.T) {
 	}
 }
 
+// A misspelt table must not make anybody drop the right one from the publication.
+func TestPreflightMisspeltTable(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table items (id int primary key)")
+	db.exec(t, "create publication "+db.name+" for table items")
+	r := newRelay(t, db, standard(publicTables("itmes")))
+	out := r.command(t, "check", "-c", r.config)
+	got := startProcess(t, out).wait(t)
+	if got.code != 1 || !strings.Contains(got.stdout, "table public.itmes: it does not exist") || strings.Contains(got.stdout, "DROP TABLE") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
 // A publication that lacks tables is extended; one that has others is left alone.
 func TestPreflightPublicationExtended(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 const (
@@ -103,6 +104,7 @@ func (s *Source) sendStatus(repl *pgconn.PgConn, told *change.LSN, ask bool) err
 	if _, err := repl.Conn().Write(appendStatus(nil, wal, time.Now(), ask)); err != nil {
 		return fmt.Errorf("confirm %s to Postgres: %w", wal, err)
 	}
+	fault.At(fault.Confirmed)
 	*told = wal
 	s.stats.confirmed.Store(uint64(wal))
 	return nil

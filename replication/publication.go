@@ -111,6 +111,11 @@ func (p *Preflight) checkPartitions(t Target, subject, name string) {
 }
 
 func (p *Preflight) checkExtraTables(t Target, subject, name string) {
+	for _, spec := range t.Tables {
+		if p.Tables[spec.fullName()] == nil { // misspelt perhaps: then this table may be the one that is meant
+			return
+		}
+	}
 	for _, pt := range p.Publication.Tables {
 		wanted := slices.ContainsFunc(t.Tables, func(s TableSpec) bool { return s.Schema == pt.Schema && s.Name == pt.Name })
 		if !wanted {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 // receiver reads one replication connection. It belongs to one goroutine.
@@ -143,7 +144,9 @@ func (r *receiver) record(ctx context.Context, fn func(*change.Builder)) error {
 	if at.Compare(r.have) <= 0 {
 		fn = (*change.Builder).Skip
 	}
-	return r.inflow.add(ctx, fn)
+	err := r.inflow.add(ctx, fn)
+	fault.At(fault.Received)
+	return err
 }
 
 func (r *receiver) row(ctx context.Context, op change.Op, b []byte) error {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 // session is one connection's life: preflight, slot, stream. It returns why it ended.
@@ -121,12 +122,14 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	if err := s.publish(ctx, conn, p); err != nil {
 		return err
 	}
+	fault.At(fault.PublicationReady)
 	created := p.Slot == nil
 	confirmed := change.LSN(0)
 	if created {
 		if confirmed, err = s.createSlot(ctx, conn, p.Server.Version); err != nil {
 			return err
 		}
+		fault.At(fault.SlotCreated)
 		s.log.Info("replication slot created", "slot", s.o.Slot, "consistent_point", confirmed.String())
 	} else {
 		confirmed = p.Slot.Confirmed

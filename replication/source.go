@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/fault"
 )
 
 // Log is where changes go: an adapter over the event log.
@@ -180,6 +181,7 @@ func (s *Source) write(ctx context.Context) error {
 				s.idle <- struct{}{}
 				break
 			}
+			fault.At(fault.Taken)
 			started = now
 			pace = min(appendPace+time.Duration(b.Changes)*appendPacePerChange, maxAppendPace)
 			if b.Changes == 0 {
