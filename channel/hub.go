@@ -19,6 +19,8 @@ type Log interface {
 	InMemory() change.Position
 	// Since is the LSN from which on a table, schema.name, is complete; 0: always.
 	Since(table string) change.LSN
+	// SinceVersion changes whenever Since may give another answer.
+	SinceVersion() uint64
 	History() []eventlog.Ended
 }
 

@@ -24,6 +24,7 @@ type memLog struct {
 	bounds  eventlog.Bounds
 	history []eventlog.Ended
 	since   map[string]change.LSN
+	late    uint64 // version of since
 	changed chan struct{}
 	reads   int
 	broken  error // next read fails once
@@ -67,7 +68,17 @@ func (l *memLog) Bounds() eventlog.Bounds {
 
 func (l *memLog) InMemory() change.Position { return l.Bounds().Floor }
 
-func (l *memLog) Since(table string) change.LSN { return l.since[table] }
+func (l *memLog) Since(table string) change.LSN {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.since[table]
+}
+
+func (l *memLog) SinceVersion() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.late
+}
 
 func (l *memLog) History() []eventlog.Ended { return l.history }
 
@@ -322,7 +333,7 @@ func TestResets(t *testing.T) {
 		synctest.Wait() // the live lane has passed what is trimmed now
 		h.log.update(func() {
 			h.log.bounds.Floor = change.Position{Commit: 0x100}
-			h.log.history = []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: "1", Generation: 0}, Reason: "gap"}}
+			h.log.history = []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: "1", Generation: 0}, Reason: "gap", Last: change.Position{Commit: 0xE8}}}
 		})
 		a, err := h.audience("all")
 		if err != nil {
@@ -334,6 +345,8 @@ func TestResets(t *testing.T) {
 			"0/100.0.zzzzzz":   "view",
 			"0/100.0." + old:   "gap",
 			"0/F0":             "expired",
+			"0/E0":             "gap",
+			"0/E8.0":           "gap",
 			"nonsense":         "unknown-id",
 			"0/1.x":            "unknown-id",
 			"0/1.1.toolongtag": "unknown-id",

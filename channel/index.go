@@ -18,7 +18,7 @@ type index struct {
 	views   map[*view]*riddenView
 	touched []*riddenView // views with frames not yet handed out
 	large   bool          // one of touched has grown to maxRun
-	// suspended are the audiences that get a reset at the end of the batch.
+	// suspended are the audiences that the batch has suspended.
 	suspended []*indexedAudience
 	free      []*runBuffer
 }
@@ -33,8 +33,8 @@ type indexedRule struct {
 type indexedAudience struct {
 	*audience
 	views []*riddenView
-	// suspended: the batch has a change that the rule cannot judge.
-	suspended bool
+	// suspended counts the changes of the batch that the rule cannot judge.
+	suspended int
 }
 
 // riddenView is a view with the subscribers of this lane.

@@ -28,6 +28,9 @@ type lane struct {
 	// waiting: a passing error of the log has been reported.
 	waiting bool
 	change  change.Change
+	// crossings before the lane, as of version late of the log's Since; 0: not looked.
+	crossings []crossing
+	late      uint64
 
 	mu    sync.Mutex
 	inbox []func()
@@ -98,8 +101,14 @@ func (l *lane) step() (bool, error) {
 		return false, err
 	}
 	l.waiting = false
+	if late := l.hub.events.SinceVersion(); late != l.late {
+		l.noteLate(late)
+	}
 	if b == nil {
 		if idle := change.Before(bounds.WAL); bounds.Last.Compare(l.at) <= 0 && l.at.Less(idle) {
+			before := l.at
+			l.cross(idle)
+			l.flush(before)
 			l.move(idle)
 		}
 		return false, nil
@@ -116,6 +125,7 @@ func (l *lane) batch(b *change.Batch) error {
 			if l.change.Position.Compare(before) <= 0 {
 				continue
 			}
+			l.cross(l.change.Position)
 			if err := l.match.change(&l.change); err != nil {
 				l.flush(before)
 				return err
@@ -124,12 +134,13 @@ func (l *lane) batch(b *change.Batch) error {
 				l.flush(before)
 			}
 		}
-		l.match.resets(b.Last)
+		l.match.endBatch(b.Last)
 		l.flush(before) // also what came before an error
 		if err := l.reader.Err(); err != nil {
 			return err
 		}
 	}
+	l.cross(b.Last) // without riders: to forget them
 	l.move(b.Last)
 	return nil
 }

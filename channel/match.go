@@ -82,7 +82,7 @@ func (m *matcher) row(c *change.Change) error {
 			continue
 		}
 		if r.plan.broken != "" {
-			m.suspend(r)
+			m.suspend(c, r)
 			continue
 		}
 		if !decoded {
@@ -104,28 +104,37 @@ func (m *matcher) row(c *change.Change) error {
 	return nil
 }
 
-// suspend notes that the rule could not judge a change: fail closed, but say so.
-func (m *matcher) suspend(r *boundRule) {
+// suspend resets the audiences of a rule that cannot judge a change: fail closed, but
+// say so. The reset stands at the change's own position, so that whoever has an id
+// behind the change has the reset too.
+func (m *matcher) suspend(c *change.Change, r *boundRule) {
 	for _, a := range r.audiences {
-		if !a.suspended {
-			a.suspended = true
+		if a.suspended++; a.suspended == 1 {
 			m.index.suspended = append(m.index.suspended, a)
+			m.reset(a, ReasonGap, c.Position)
 		}
 	}
 }
 
-// resets tells the audiences of suspended rules that they missed changes, once per
-// batch, behind everything else in it.
-func (m *matcher) resets(at change.Position) {
-	for _, a := range m.index.suspended {
-		a.suspended = false
-		m.data = appendReset(m.data[:0], a.name, ReasonGap)
-		for _, v := range a.views {
-			m.index.add(v, EventReset, m.data, at, m.commit)
+// endBatch resets once more, behind everything else, those who were suspended more
+// than once in the batch.
+func (m *matcher) endBatch(last change.Position) {
+	for i, a := range m.index.suspended {
+		if a.suspended > 1 {
+			m.reset(a, ReasonGap, last)
 		}
-		m.hub.stats.reset(ReasonGap, 1)
+		a.suspended, m.index.suspended[i] = 0, nil
 	}
 	m.index.suspended = m.index.suspended[:0]
+}
+
+// reset tells an audience to forget its rows.
+func (m *matcher) reset(a *indexedAudience, reason Reason, at change.Position) {
+	m.data = appendReset(m.data[:0], a.name, reason)
+	m.hub.stats.reset(reason, 1)
+	for _, v := range a.views {
+		m.index.add(v, EventReset, m.data, at, m.commit)
+	}
 }
 
 // audience is the one whose bound values the row has, nil when nobody rides it.
@@ -204,11 +213,7 @@ func (m *matcher) truncate(c *change.Change) {
 	for _, rel := range c.Truncated {
 		for _, r := range m.rulesOf(rel) {
 			for _, a := range r.audiences {
-				m.data = appendReset(m.data[:0], a.name, ReasonTruncate)
-				m.hub.stats.reset(ReasonTruncate, 1)
-				for _, v := range a.views {
-					m.index.add(v, EventReset, m.data, c.Position, m.commit)
-				}
+				m.reset(a, ReasonTruncate, c.Position)
 			}
 		}
 	}

@@ -117,7 +117,7 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 		return id, ReasonView
 	}
 	if id.At.Less(h.events.Bounds().Floor) {
-		return id, ReasonExpired
+		return id, h.belowFloor(id)
 	}
 	for _, a := range v.audiences {
 		if since := h.events.Since(a.rule.Schema + "." + a.rule.Table); since > 0 && id.At.Less(change.Before(since)) {
@@ -125,4 +125,17 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 		}
 	}
 	return id, ""
+}
+
+// belowFloor is why an id of this log, or one without tag, is older than what the log
+// has: it aged out, or, without tag, it may be of a generation that has ended.
+func (h *Hub) belowFloor(id EventID) Reason {
+	if id.Tag == "" {
+		for _, e := range h.events.History() {
+			if id.At.Compare(e.Last) <= 0 {
+				return Reason(e.Reason)
+			}
+		}
+	}
+	return ReasonExpired
 }

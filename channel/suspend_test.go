@@ -1,6 +1,8 @@
 package channel
 
 import (
+	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,9 +91,15 @@ func TestSuspended(t *testing.T) {
 		}
 		h.tx(leave, leave)
 		want(t, drain(s),
-			`update 0/100.0 {"channel":"all","op":"update","key":{"id":1},"row":{"id":1,"room":2,"body":"a"}`,
+			`update  {"channel":"all","op":"update","key":{"id":1},"row":{"id":1,"room":2,"body":"a"}`,
+			`reset 0/100.0 {"channel":"room/1","reason":"gap"}`,
 			`update  {"channel":"all","op":"update","key":{"id":1},"row":{"id":1,"room":2,"body":"a"}`,
 			`reset 0/100.1 {"channel":"room/1","reason":"gap"}`)
+		again := h.subscribe("0/100.0", "room/1", "all") // cut between the two
+		want(t, drain(again)[1:],
+			`update  {"channel":"all","op":"update","key":{"id":1},"row":{"id":1,"room":2,"body":"a"}`,
+			`reset 0/100.1 {"channel":"room/1","reason":"gap"}`)
+		again.Close()
 		h.rel = full
 		h.tx(insert(5, 1, "b"))
 		if got := drain(s); len(got) != 2 {
@@ -109,10 +117,55 @@ func TestTableAddedLater(t *testing.T) {
 		h.tx(insert(1, 1, "a"))
 		h.tx(insert(2, 1, "b"))
 		synctest.Wait()
-		h.log.since = map[string]change.LSN{"public.t": 0x110}
+		h.log.setSince(0x110)
 		want(t, drain(h.subscribe("0/100.0", "all"))[1:], `reset 0/11F.0 {"channel":"all","reason":"gap"}`)
 		want(t, drain(h.subscribe("0/110", "all"))[1:], `insert 0/110.0 {"channel":"all","op":"insert","key":{"id":2},"row":{"id":2,"room":1,"body":"b"}`)
 	})
+}
+
+// setSince notes that public.t is complete only from the LSN on.
+func (l *memLog) setSince(since change.LSN) {
+	l.update(func() {
+		l.since = map[string]change.LSN{"public.t": since}
+		l.late++
+	})
+}
+
+// TestTableAddedLaterWhileConnected: those who are connected when a table is found
+// missing in the publication, and is added again, are told where they pass that place,
+// whether a change or an idle WAL end carries them over it.
+func TestTableAddedLaterWhileConnected(t *testing.T) {
+	for name, pass := range map[string]func(*testHub){
+		"change": func(h *testHub) { h.tx(insert(2, 1, "b")) },
+		"idle":   func(h *testHub) { h.log.update(func() { h.log.bounds.WAL = 0x200 }); h.commit = 0x200 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newTestHub(t, Options{})
+				defer h.run()()
+				s := h.subscribe("", "all", "room/1")
+				h.tx(insert(1, 1, "a"))
+				drain(s)
+				h.log.setSince(math.MaxUint64) // found missing
+				synctest.Wait()
+				h.commit = 0x120
+				h.log.setSince(0x120)
+				want(t, drain(s))
+				behind := h.subscribe("0/11F.0", "all")
+				pass(h)
+				want(t, drain(s)[:2], `reset  {"channel":"all","reason":"gap"}`, `reset 0/11F.0 {"channel":"room/1","reason":"gap"}`)
+				for _, line := range drain(behind)[1:] {
+					if strings.HasPrefix(line, "reset") {
+						t.Errorf("a client that is complete got %s", line)
+					}
+				}
+				h.tx(insert(3, 1, "c"))
+				if got := drain(s); len(got) != 2 {
+					t.Errorf("afterwards: %q", got)
+				}
+			})
+		})
+	}
 }
 
 // TestTagKnowsItsBirth: a log that was begun on another timeline (a restored cluster,

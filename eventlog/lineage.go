@@ -166,6 +166,7 @@ func (l *Log) setMeta(ctx context.Context, m meta) error {
 	}
 	l.mu.Lock()
 	l.bounds.Lineage, l.since = m.Lineage, m.Since
+	l.sinceVersion.Add(1)
 	l.mu.Unlock()
 	l.changed.wake()
 	return nil
@@ -198,6 +199,9 @@ func (l *Log) Since(table string) change.LSN {
 	defer l.mu.RUnlock()
 	return l.since[table]
 }
+
+// SinceVersion changes whenever Since may give another answer for some table.
+func (l *Log) SinceVersion() uint64 { return l.sinceVersion.Load() }
 
 // allSince is a copy.
 func (l *Log) allSince() map[string]change.LSN {

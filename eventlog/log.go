@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -115,6 +116,9 @@ type Log struct {
 	since   map[string]change.LSN
 	closed  bool
 
+	// sinceVersion counts what happened to since.
+	sinceVersion atomic.Uint64
+
 	changed   notifier
 	cache     *cache
 	relations *relations
@@ -179,6 +183,7 @@ func (l *Log) adopt(m meta) {
 	defer l.mu.Unlock()
 	e := l.engine.Bounds()
 	l.bounds = Bounds{Last: e.Last, WAL: e.WAL, Lineage: m.Lineage}
+	l.sinceVersion.Add(1)
 	l.history, l.since = m.History, m.Since
 	l.tail.reset()
 	l.cache.reset(m.Lineage.Generation)
