@@ -70,8 +70,10 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, events.Close()) }()
-	hub := channel.New(channel.Options{Log: events, Rules: rules(cfg), QueueBytes: int(cfg.HTTP.Limits.Queue), Logger: log})
-	source := replication.New(replication.Options{
+	var source *replication.Source
+	hub := channel.New(channel.Options{Log: events, Rules: rules(cfg), QueueBytes: int(cfg.HTTP.Limits.Queue), Logger: log,
+		Following: func() bool { return source.State().Following() }})
+	source = replication.New(replication.Options{
 		Target:        target(cfg),
 		WALBudget:     cfg.Postgres.WALBudget,
 		MaxEventBytes: int(cfg.Log.MaxEventBytes),

@@ -33,6 +33,10 @@ type Options struct {
 	// AheadWait bounds how long a client whose id is ahead of the log waits for
 	// replication to get there; default 30 s.
 	AheadWait time.Duration
+	// Following reports whether the log keeps up with Postgres just now; while it does
+	// not, clients whose id is ahead of it wait on. Called at any time, must not block;
+	// nil: always.
+	Following func() bool
 	Logger    *slog.Logger
 }
 
@@ -42,6 +46,7 @@ type Hub struct {
 	rules      []*Rule
 	queueLimit int
 	aheadWait  time.Duration
+	following  func() bool
 	log        *slog.Logger
 	stats      counters
 	live       *lane
@@ -67,10 +72,13 @@ func New(o Options) *Hub {
 	if o.AheadWait <= 0 {
 		o.AheadWait = 30 * time.Second
 	}
+	if o.Following == nil {
+		o.Following = func() bool { return true }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{events: o.Log, rules: o.Rules, queueLimit: o.QueueBytes, aheadWait: o.AheadWait, log: o.Logger,
+	h := &Hub{events: o.Log, rules: o.Rules, queueLimit: o.QueueBytes, aheadWait: o.AheadWait, following: o.Following, log: o.Logger,
 		views: map[string]*view{}, members: map[*Subscriber]struct{}{}, types: map[columnName]*change.Type{}}
 	h.stats.init()
 	return h

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -474,6 +475,25 @@ func TestAhead(t *testing.T) {
 		if got := drain(near); len(got) != 1 {
 			t.Errorf("near: %q", got)
 		}
+	})
+}
+
+// TestAheadWhilePostgresIsAway: without Postgres nobody can know whether an id that is
+// ahead will be reached, so the wait goes on; with it, an idle log is no excuse.
+func TestAheadWhilePostgresIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var following atomic.Bool
+		h := newTestHub(t, Options{Following: following.Load})
+		defer h.run()()
+		s := h.subscribe("7/0", "all")
+		drain(s)
+		time.Sleep(time.Hour)
+		want(t, drain(s))
+		following.Store(true)
+		time.Sleep(29 * time.Second) // the wait that is running began without Postgres
+		want(t, drain(s))
+		time.Sleep(time.Minute)
+		want(t, drain(s), `reset 0/FF.0 {"channel":"all","reason":"unknown-id"}`)
 	})
 }
 

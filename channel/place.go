@@ -34,18 +34,18 @@ func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 // waitAhead bounds the wait of a client that is ahead of the log: the changes that
 // it saw are replayed when walrelay or its disk lost them, else they never existed.
 //
-// The wait begins again while the log stands still: with Postgres away nobody can
-// know.
+// The wait begins again where the log did not follow Postgres all the time: with
+// Postgres away nobody can know.
 func (h *Hub) waitAhead(s *Subscriber, id EventID) {
-	wal := h.events.Bounds().WAL
-	if !change.Before(wal).Less(id.At) {
+	if !change.Before(h.events.Bounds().WAL).Less(id.At) {
 		return
 	}
+	following := h.following()
 	s.giveUpAfter(h.aheadWait, func() {
 		h.live.post(func() {
 			switch {
 			case !h.live.at.Less(s.position()):
-			case h.events.Bounds().WAL == wal:
+			case !following || !h.following():
 				h.waitAhead(s, id)
 			default:
 				h.live.index.leave(s)

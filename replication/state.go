@@ -31,6 +31,9 @@ type State struct {
 	WALEnd change.LSN
 }
 
+// Following reports whether the event log keeps up with Postgres.
+func (s State) Following() bool { return s.Phase == PhaseStreaming && s.LogErr == nil }
+
 type stateBox struct {
 	mu sync.Mutex
 	s  State
