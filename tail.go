@@ -2,8 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +49,14 @@ func newTailCommand() *cobra.Command {
 				return err
 			}
 			t.base = streamURL(cfg)
+			if cfg.HTTP.TLS.On() {
+				if t.client, err = pinned(cfg.HTTP.TLS.Cert); err != nil {
+					return fmt.Errorf("tail: %w", err)
+				}
+			}
+		}
+		if t.count < 0 {
+			return fmt.Errorf("tail: --count %d: must be a number of events, or 0 for no end", t.count)
 		}
 		if u, err := url.Parse(t.base); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return fmt.Errorf("tail %s: not an address; --url is like http://127.0.0.1:8080/events", t.base)
@@ -68,9 +80,34 @@ func streamURL(cfg *config.Config) string {
 	return scheme + "://" + net.JoinHostPort(host, port) + cfg.HTTP.BasePath
 }
 
+// pinned makes a client for the configured server itself: it must show the certificate
+// in that file, for whatever names it was made.
+func pinned(file string) (*http.Client, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read http.tls.cert: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("read http.tls.cert: %s has no certificate in PEM form", file)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{
+		InsecureSkipVerify: true, // VerifyConnection takes one certificate only
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if len(s.PeerCertificates) == 0 || !bytes.Equal(s.PeerCertificates[0].Raw, block.Bytes) {
+				return &finalError{"the server there does not show the certificate of " + file + "; restart walrelay if the file was renewed, or name the server with --url"}
+			}
+			return nil
+		},
+	}
+	return &http.Client{Transport: transport}, nil
+}
+
 // tailer is a subscriber on the terminal.
 type tailer struct {
 	base     string
+	client   *http.Client // nil: the default one
 	channels []string
 	lastID   string
 	json     bool
@@ -153,9 +190,9 @@ func (t *tailer) follow(ctx context.Context) error {
 	if t.lastID != "" {
 		req.Header.Set("Last-Event-ID", t.lastID)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := cmp.Or(t.client, http.DefaultClient).Do(req)
 	if err != nil {
-		return err
+		return untrusted(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -171,6 +208,14 @@ func (t *tailer) follow(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// untrusted makes a certificate that is not trusted final: it stays what it is.
+func untrusted(err error) error {
+	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) {
+		return &finalError{fmt.Sprintf("tail: %v; fix: name the server as its certificate does, or leave out --url where the configuration file is at hand", err)}
+	}
+	return err
 }
 
 func (t *tailer) refused(resp *http.Response) error {

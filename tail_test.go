@@ -1,9 +1,13 @@
 package main
 
 import (
+	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -117,5 +121,39 @@ tail: no stream, trying again: EOF
 `
 	if diff := cmp.Diff(want, status); diff != "" {
 		t.Errorf("said (-want +got):\n%s", diff)
+	}
+}
+
+// A tail that took the address from the configuration trusts that certificate alone.
+func TestTailOverTLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, lineReady+lineOne) }))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	file := filepath.Join(t.TempDir(), "cert.pem")
+	for _, test := range []struct {
+		name string
+		cert []byte
+		want string // of the error
+	}{
+		{"its own", server.Certificate().Raw, ""},
+		{"another", []byte("another"), "does not show the certificate of " + file},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: test.cert}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		client, err := pinned(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = (&tailer{base: server.URL, client: client, channels: []string{"a"}, count: 1, out: io.Discard, status: io.Discard}).run(t.Context())
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		client.CloseIdleConnections()
+	}
+	err := (&tailer{base: server.URL, channels: []string{"a"}, out: io.Discard, status: io.Discard}).run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "fix: ") {
+		t.Errorf("unknown authority: %v", err)
 	}
 }

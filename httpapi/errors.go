@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -144,12 +143,12 @@ func (s *Server) writeRefusal(c echo.Context, e *refusal) error {
 	if e.code == codeDraining {
 		h.Set("Connection", "close")
 	}
-	body, err := json.Marshal(struct {
+	body, err := appendPlainJSON(nil, struct {
 		Error   string `json:"error"`
 		Message string `json:"message"`
 	}{e.code, e.message})
 	if err != nil {
 		return err
 	}
-	return c.Blob(e.status, "application/json", append(body, '\n'))
+	return c.Blob(e.status, "application/json", body)
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -86,15 +87,24 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
+	body, err := appendPlainJSON(nil, v)
 	if err != nil {
 		s.log.Error("render answer of the admin listener", "cause", err)
-		status, body = http.StatusInternalServerError, []byte(`{"error":"internal","message":"walrelay failed; its log has the cause"}`)
+		status, body = http.StatusInternalServerError, []byte(`{"error":"internal","message":"walrelay failed; its log has the cause"}`+"\n")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	if _, err := w.Write(append(body, '\n')); err != nil {
+	if _, err := w.Write(body); err != nil {
 		s.log.Debug("answer not written", "cause", err)
 	}
+}
+
+// appendPlainJSON appends v as one line, with & < > as they are: people read it.
+func appendPlainJSON(dst []byte, v any) ([]byte, error) {
+	b := bytes.NewBuffer(dst)
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }
