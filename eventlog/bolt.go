@@ -62,6 +62,9 @@ type boltEngine struct {
 	segments []*segment
 	meta     []byte
 	closed   bool
+	// damaged counts segments found unreadable, missing or cut off; it never changes
+	// after opening.
+	damaged int64
 }
 
 // OpenBolt opens the engine in a directory, which it locks for this process.
@@ -116,27 +119,38 @@ func (e *boltEngine) recover() error {
 		return err
 	}
 	e.segments, e.meta = []*segment{newest}, meta
-	for _, seq := range seqs[1:] {
-		if seq < newest.state.epoch {
-			break
+	e.recoverSealed(seqs[1:])
+	return e.removeBelow(newest.state.epoch)
+}
+
+// recoverSealed opens the segments below the newest, given in falling order. One
+// that is damaged is left out: what it had is missing from the chain, which its
+// readers notice.
+func (e *boltEngine) recoverSealed(seqs []uint64) {
+	told := false // of the hole below e.segments[0]
+	for _, seq := range seqs {
+		next := e.segments[0]
+		if seq < next.state.epoch {
+			return
 		}
 		s, _, err := openSegment(e.opts.Dir, seq, 0, true)
 		if err != nil {
-			e.opts.Logger.Error("event log: a segment cannot be read; subscribers that need it get a reset", "error", err)
+			e.damaged++
+			e.opts.Logger.Error("event log: a segment cannot be read; subscribers that need it get a reset", "error", err, "through", next.base.String())
+			told = true
 			continue
 		}
-		next := e.segments[0]
 		if next.base.Less(s.state.last) { // the one commit that settle gave up
 			s.state.last = next.base
 			s.state.count--
 		}
-		if s.state.last.Less(next.base) {
-			e.opts.Logger.Error("event log: a segment is missing or cut off; subscribers that need it get a reset",
-				"after", s.path, "before", next.path)
+		if s.state.last.Less(next.base) && !told {
+			e.damaged++
+			e.opts.Logger.Error("event log: changes are missing between two segments; subscribers that need them get a reset",
+				"after", s.state.last.String(), "through", next.base.String(), "segment", s.path, "next", next.path)
 		}
-		e.segments = slices.Insert(e.segments, 0, s)
+		e.segments, told = slices.Insert(e.segments, 0, s), false
 	}
-	return e.removeBelow(newest.state.epoch)
 }
 
 // mapBytes is the size that a segment's file is mapped at; the last commit may

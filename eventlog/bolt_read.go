@@ -14,7 +14,7 @@ func (e *boltEngine) Bounds() EngineBounds {
 		return EngineBounds{}
 	}
 	newest := e.segments[len(e.segments)-1].state
-	b := EngineBounds{Floor: e.segments[0].base, Last: newest.last, WAL: newest.wal}
+	b := EngineBounds{Floor: e.segments[0].base, Last: newest.last, WAL: newest.wal, Damaged: e.damaged}
 	for _, s := range e.segments {
 		b.Bytes += s.size
 		if b.Batches == 0 && s.state.count > 0 {

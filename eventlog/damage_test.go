@@ -169,7 +169,7 @@ func TestDamage(t *testing.T) {
 		{
 			name:   "a segment is missing",
 			damage: func(t *testing.T, s *sample) { must(t, os.Remove(segments(t, s.dir)[1])) },
-			log:    "a segment is missing", lost: [2]int{3, 30},
+			log:    "changes are missing between two segments", lost: [2]int{3, 30},
 		},
 		{
 			name:   "an older segment is cut off",
@@ -208,7 +208,7 @@ func TestDamage(t *testing.T) {
 		{
 			name:   "an older segment comes from a backup",
 			damage: func(t *testing.T, s *sample) { must(t, os.WriteFile(segments(t, s.dir)[1], s.young, 0o600)) },
-			log:    "a segment is missing or cut off", lost: [2]int{3, 30},
+			log:    "changes are missing between two segments", lost: [2]int{3, 30},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -230,6 +230,14 @@ func TestDamage(t *testing.T) {
 			}
 			if got := log.String(); !strings.Contains(got, c.log) || (c.log == "") != (got == "") {
 				t.Errorf("log:\n%s", got)
+			}
+			// Counted at every read, logged once for each place.
+			before, said := l.Bounds().Corrupt, strings.Count(log.String(), "level=ERROR")
+			if again := s.readAll(t, l); again != good || l.Bounds().Corrupt != before+int64(len(s.batches)-good) {
+				t.Errorf("the second time %d batches instead of %d; damage counted %d, then %d", again, good, before, l.Bounds().Corrupt)
+			}
+			if (before > 0) != (c.log != "") || strings.Count(log.String(), "level=ERROR") != said {
+				t.Errorf("damage counted: %d; log:\n%s", before, log.String())
 			}
 			must(t, l.Close())
 		})
@@ -303,5 +311,52 @@ func TestRandomBits(t *testing.T) {
 	t.Logf("not opened %d, damage found %d, one commit shorter %d", notOpened, damaged, shorter)
 	if damaged == 0 {
 		t.Error("the flips hit nothing")
+	}
+}
+
+// Damage to bbolt's own pages ends a read where it is: what stands before it comes,
+// what stands behind it too, and readers from different places give one line.
+func TestDamagedPage(t *testing.T) {
+	t.Parallel()
+	s := newSample(t, 60)
+	f := segments(t, s.dir)[1]
+	damaged := 0 // the batch whose page is hit
+	for i := range s.batches {
+		if s.fileOf(t, i) == f {
+			damaged = i + 8
+			break
+		}
+	}
+	page := bytes.LastIndex(read(t, f), s.batches[damaged].Body[45:61]) &^ 4095
+	flip(t, f, page+8, 0) // the page's kind
+	var log bytes.Buffer
+	l := s.open(t, &log)
+	defer func() { must(t, l.Close()) }()
+	first := -1
+	for i, b := range s.batches {
+		_, err := l.Next(b.Prev)
+		if errors.Is(err, eventlog.ErrCorrupt) != (err != nil) {
+			t.Fatal(err)
+		}
+		if err != nil && first < 0 {
+			first = i
+		}
+	}
+	if first < damaged-3 || first > damaged {
+		t.Fatalf("batch %d is the first that cannot be read, the damaged page has batch %d", first, damaged)
+	}
+	log.Reset()
+	for range 3 { // the part of the chain before it, from several places
+		for i := first - 3; i <= first; i++ {
+			if _, at, err := walk(l, s.batches[i].Prev, s.first[i]); !errors.Is(err, eventlog.ErrCorrupt) || at != s.batches[first].Prev {
+				t.Fatalf("from batch %d the chain reads to %s, %v", i, at, err)
+			}
+		}
+	}
+	if log.Len() != 0 { // logged before
+		t.Errorf("logged again:\n%s", &log)
+	}
+	if good := s.readAll(t, l); good < 60-8 {
+		t.Errorf("%d batches of 60 can be read", good)
 	}
 }

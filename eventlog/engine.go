@@ -57,6 +57,8 @@ type EngineBounds struct {
 	Bytes, Batches int64
 	// Oldest is the time of the oldest record, zero when there is none.
 	Oldest time.Time
+	// Damaged counts what was found unreadable or missing when the engine was opened.
+	Damaged int64
 }
 
 // Entry is what one Append stores.

@@ -84,6 +84,9 @@ type Bounds struct {
 	Bytes, Batches int64
 	// OldestTime is the time of the oldest batch on disk, zero when there is none.
 	OldestTime time.Time
+	// Corrupt counts since Open: reads that ended with ErrCorrupt, and what Open
+	// found damaged or missing.
+	Corrupt int64
 	// Lineage says whose changes these are. Generation 0: never begun.
 	Lineage Lineage
 }
@@ -125,6 +128,7 @@ type Log struct {
 	flight    singleflight.Group
 	reads     chan struct{} // one element per engine read under way
 	damage    damageReport
+	corrupt   atomic.Int64 // see Bounds
 
 	ctx      context.Context // ends with Close
 	stop     context.CancelFunc
@@ -173,6 +177,7 @@ func recoverLog(o Options) (*Log, error) {
 	if l.cache, err = newCache(o.CacheBytes); err != nil {
 		return nil, err
 	}
+	l.corrupt.Store(o.Engine.Bounds().Damaged)
 	l.adopt(m)
 	return l, nil
 }
@@ -215,7 +220,9 @@ func (l *Log) refreshLocked() {
 func (l *Log) Bounds() Bounds {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.bounds
+	b := l.bounds
+	b.Corrupt = l.corrupt.Load()
+	return b
 }
 
 // InMemory is the position from which on [Log.Next] answers without the disk.

@@ -42,7 +42,7 @@ func (l *Log) Next(after change.Position) (*change.Batch, error) {
 			continue // trimmed, closed or begun anew meanwhile: say that instead
 		}
 		if errors.Is(err, ErrCorrupt) {
-			l.damage.report(l, after, err)
+			l.damaged(after, err)
 		}
 		return nil, fmt.Errorf("read event log after %s: %w", after, err)
 	}
@@ -106,7 +106,9 @@ func (l *Log) readChunk(after change.Position) (chunk, error) {
 	)
 	err := l.engine.Read(l.ctx, after, func(last change.Position, rec []byte) bool {
 		b, rels, err := decodeRecord(rec)
-		if err == nil {
+		if err != nil {
+			err = fmt.Errorf("record that ends at %s: %w", last, err)
+		} else {
 			err = follows(b, last, after, ch)
 		}
 		if err != nil {
@@ -116,7 +118,10 @@ func (l *Log) readChunk(after change.Position) (chunk, error) {
 		ch, ids, size = append(ch, b), append(ids, rels), size+cost(b)
 		return size < chunkBytes
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		bad = err
+	case err != nil:
 		return nil, unavailable(err)
 	}
 	return l.complete(ch, ids, bad)
@@ -155,24 +160,41 @@ func (l *Log) complete(ch chunk, ids [][]uint64, bad error) (chunk, error) {
 	if bad == nil {
 		bad = errors.New("there are no changes after it, but the log goes on")
 	}
+	if errors.Is(bad, ErrCorrupt) {
+		return nil, bad
+	}
 	return nil, fmt.Errorf("%w: %w", ErrCorrupt, bad)
 }
 
-// damageReport logs damage that readers run into, the same one once a minute.
-type damageReport struct {
-	mu   sync.Mutex
-	last change.Position
-	at   time.Time
+// damaged counts and logs damage that a reader ran into.
+func (l *Log) damaged(after change.Position, err error) {
+	l.corrupt.Add(1)
+	if l.damage.news(err.Error(), l.opts.Now()) {
+		l.opts.Logger.Error("event log is damaged: subscribers that need this part get a reset; check the disk",
+			"after", after.String(), "error", err)
+	}
 }
 
-func (d *damageReport) report(l *Log, after change.Position, err error) {
+// damageReport remembers what damage was logged: the same one is logged once a
+// minute, however many readers run into it, and from wherever they come.
+type damageReport struct {
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+// maxDamage bounds what a damageReport remembers.
+const maxDamage = 256
+
+// news reports whether damage with this text is to be logged now.
+func (d *damageReport) news(text string, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := l.opts.Now()
-	if d.last == after && !d.at.IsZero() && now.Sub(d.at) < time.Minute {
-		return
+	if at, ok := d.said[text]; ok && now.Sub(at).Abs() < time.Minute {
+		return false
 	}
-	d.last, d.at = after, now
-	l.opts.Logger.Error("event log is damaged: subscribers that need this part get a reset; check the disk",
-		"after", after.String(), "error", err)
+	if d.said == nil || len(d.said) >= maxDamage {
+		d.said = map[string]time.Time{}
+	}
+	d.said[text] = now
+	return true
 }

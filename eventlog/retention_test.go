@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -185,6 +186,42 @@ func TestRetentionClock(t *testing.T) {
 		_, err = l.Next(change.Before(genesis))
 		wantIs(t, err, eventlog.ErrTrimmed)
 		wantRows(t, l, b.Floor, 4, 10)
+		must(t, l.Close())
+	})
+}
+
+// A clock that is set back keeps changes longer, by as much; it drops none early,
+// and once it has caught up all is as before.
+func TestRetentionClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const retention, back = 16 * time.Hour, 20 * time.Hour
+		var offset atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+		l, err := eventlog.Open(eventlog.Options{Dir: t.TempDir(), Retention: retention, RetentionPeriod: time.Minute, Now: now})
+		must(t, err)
+		must(t, l.Begin(ctx, lineage, genesis, ""))
+		s := newRows()
+		written := map[change.Position]time.Time{} // by the clock that never jumps
+		for i := range 160 {
+			if i == 40 {
+				offset.Store(-int64(back))
+			}
+			b := s.batchAt(3, now())
+			must(t, l.Append(ctx, b))
+			written[b.Last] = time.Now()
+			time.Sleep(30 * time.Minute)
+			synctest.Wait()
+			floor := l.Bounds().Floor
+			if at, ok := written[floor]; ok && time.Since(at) <= retention {
+				t.Fatalf("batch %d: one of %s ago was dropped", i, time.Since(at))
+			}
+			if _, err := l.Next(floor); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if age := now().Sub(l.Bounds().OldestTime); age > retention+retention/16+time.Hour {
+			t.Errorf("in the end the oldest batch is %s old", age)
+		}
 		must(t, l.Close())
 	})
 }
