@@ -132,11 +132,12 @@ var (
 	logDurable = prometheus.NewDesc("walrelay_log_durable_lsn", "LSN up to which every commit is on disk in the event log, in bytes.", nil, nil)
 	logBytes   = prometheus.NewDesc("walrelay_log_bytes", "Size of the event log, in bytes.", nil, nil)
 	logBatches = prometheus.NewDesc("walrelay_log_batches", "Batches in the event log.", nil, nil)
+	logCorrupt = prometheus.NewDesc("walrelay_log_corrupt_total", "Damage in the event log: reads that ran into it, and what was found at the start.", nil, nil)
 	logOldest  = prometheus.NewDesc("walrelay_log_oldest_seconds", "Age of the oldest batch in the event log, in seconds.", nil, nil)
 )
 
 func (logCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{logFloor, logLast, logWAL, logDurable, logBytes, logBatches, logOldest} {
+	for _, d := range []*prometheus.Desc{logFloor, logLast, logWAL, logDurable, logBytes, logBatches, logOldest, logCorrupt} {
 		ch <- d
 	}
 }
@@ -152,4 +153,5 @@ func (c logCollector) Collect(ch chan<- prometheus.Metric) {
 	} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
+	ch <- prometheus.MustNewConstMetric(logCorrupt, prometheus.CounterValue, float64(b.Corrupt))
 }
