@@ -33,6 +33,21 @@ type process struct {
 // its stderr is shown if the test failed.
 func startProcess(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
+	p := launch(t, cmd)
+	t.Cleanup(func() {
+		p.signal(t, syscall.SIGKILL)
+		<-p.done
+		p.checkSanity(t)
+		if t.Failed() {
+			t.Logf("stderr of %s:\n%s", strings.Join(cmd.Args, " "), p.stderr)
+		}
+	})
+	return p
+}
+
+// launch starts cmd; the caller sees to its end and looks at what it wrote.
+func launch(t testing.TB, cmd *exec.Cmd) *process {
+	t.Helper()
 	g := theGuard(t)
 	p := &process{cmd: cmd, stdout: newTranscript(), stderr: newTranscript(), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
@@ -46,14 +61,6 @@ func startProcess(t testing.TB, cmd *exec.Cmd) *process {
 		p.stderr.end()
 		close(p.done)
 	}()
-	t.Cleanup(func() {
-		p.signal(t, syscall.SIGKILL)
-		<-p.done
-		p.checkSanity(t)
-		if t.Failed() {
-			t.Logf("stderr of %s:\n%s", strings.Join(cmd.Args, " "), p.stderr)
-		}
-	})
 	return p
 }
 
