@@ -61,6 +61,17 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 // create makes the cluster's directory and its guard, the data directory and the
 // configuration. The server does not run yet.
 func (c *Cluster) create(ctx context.Context) error {
+	if err := c.createPlace(); err != nil {
+		return err
+	}
+	if err := c.makeData(ctx); err != nil {
+		return err
+	}
+	return c.pickPort(c.opts.Port)
+}
+
+// createPlace makes the guard, and the cluster's directory without data.
+func (c *Cluster) createPlace() error {
 	var err error
 	if c.guard, err = guard.New(); err != nil {
 		return err
@@ -74,13 +85,7 @@ func (c *Cluster) create(ctx context.Context) error {
 	if err := c.user.mkdir(c.socketDir()); err != nil {
 		return err
 	}
-	if err := c.makeReachable(); err != nil {
-		return err
-	}
-	if err := c.makeData(ctx); err != nil {
-		return err
-	}
-	return c.pickPort(c.opts.Port)
+	return c.makeReachable()
 }
 
 // Close stops the server at once (Postgres calls it an immediate shutdown) and

@@ -14,6 +14,8 @@
 //     user postgres, or nobody.
 //   - Every cluster has a system identifier of its own, also when its files come
 //     from the template.
+//   - [Cluster.StartStandby] makes a standby of a running one, which can be promoted:
+//     the only cluster that shares a system identifier with another.
 //
 // # Lifetime
 //

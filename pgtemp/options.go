@@ -63,10 +63,16 @@ func (o Options) conf(socketDir string) string {
 		settings["full_page_writes"] = "off"
 	}
 	maps.Copy(settings, o.Settings)
+	return confLines("cluster", settings)
+}
+
+// confLines are settings as postgresql.conf has them, below a comment.
+func confLines(title string, settings map[string]string) string {
+	quote := strings.NewReplacer("'", "''", `\`, `\\`)
 	var b strings.Builder
-	b.WriteString("\n# pgtemp\n")
+	fmt.Fprintf(&b, "\n# pgtemp: %s\n", title)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		fmt.Fprintf(&b, "%s = '%s'\n", name, strings.ReplaceAll(settings[name], "'", "''"))
+		fmt.Fprintf(&b, "%s = '%s'\n", name, quote.Replace(settings[name]))
 	}
 	return b.String()
 }
