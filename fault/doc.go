@@ -8,7 +8,11 @@
 //
 //	WALRELAY_FAULT=kill:stored:3    kill -9 when stored is reached for the third time
 //	WALRELAY_FAULT=stop:stored:3    SIGSTOP instead
+//	WALRELAY_FAULT=hold:stored:3    the goroutine that reaches it stays there and says so on stderr, the others go on
 //	WALRELAY_FAULT=nosync           the event log does not sync; a test of the tests
+//
+// Anything else ends the process with exit code 1: a test that injects nothing
+// would pass. Points may be reached by any number of goroutines.
 package fault
 
 // Point is a named place on the way of a row.
