@@ -51,6 +51,8 @@ type meta struct {
 	// Since are tables, schema.name, that are complete only from an LSN on; see
 	// [Log.SetSince].
 	Since map[string]change.LSN `json:"since,omitempty"`
+	// Members is what SetMembers was given.
+	Members map[string]string `json:"members,omitempty"`
 }
 
 func (m meta) encode() ([]byte, error) {
@@ -139,17 +141,17 @@ func (l *Log) SetTimeline(ctx context.Context, timeline uint32) error {
 	if err := l.checkOpen(); err != nil {
 		return fmt.Errorf("set timeline of event log: %w", err)
 	}
-	now := l.Bounds().Lineage
+	now := l.currentMeta()
 	switch {
-	case now.Generation == 0:
+	case now.Lineage.Generation == 0:
 		return errors.New("set timeline of event log: it has no lineage: call Begin first")
-	case timeline < now.Timeline:
-		return fmt.Errorf("set timeline of event log to %d: it is on %d already, this is another history: call Begin", timeline, now.Timeline)
-	case timeline == now.Timeline:
+	case timeline < now.Lineage.Timeline:
+		return fmt.Errorf("set timeline of event log to %d: it is on %d already, this is another history: call Begin", timeline, now.Lineage.Timeline)
+	case timeline == now.Lineage.Timeline:
 		return nil
 	}
-	now.Timeline = timeline
-	if err := l.setMeta(ctx, meta{Lineage: now, History: l.History(), Since: l.allSince()}); err != nil {
+	now.Lineage.Timeline = timeline
+	if err := l.setMeta(ctx, now); err != nil {
 		return fmt.Errorf("set timeline of event log to %d: %w", timeline, err)
 	}
 	return nil
@@ -165,7 +167,7 @@ func (l *Log) setMeta(ctx context.Context, m meta) error {
 		return unavailable(err)
 	}
 	l.mu.Lock()
-	l.bounds.Lineage, l.since = m.Lineage, m.Since
+	l.bounds.Lineage, l.since, l.members = m.Lineage, m.Since, m.Members
 	l.sinceVersion.Add(1)
 	l.mu.Unlock()
 	l.changed.wake()
@@ -181,12 +183,12 @@ func (l *Log) SetSince(ctx context.Context, table string, since change.LSN) erro
 	if err := l.checkOpen(); err != nil {
 		return fmt.Errorf("note in the event log where %s begins: %w", table, err)
 	}
-	all := l.allSince()
-	if all == nil {
-		all = map[string]change.LSN{}
+	now := l.currentMeta()
+	if now.Since == nil {
+		now.Since = map[string]change.LSN{}
 	}
-	all[table] = since
-	if err := l.setMeta(ctx, meta{Lineage: l.Bounds().Lineage, History: l.History(), Since: all}); err != nil {
+	now.Since[table] = since
+	if err := l.setMeta(ctx, now); err != nil {
 		return fmt.Errorf("note in the event log where %s begins: %w", table, err)
 	}
 	return nil
@@ -203,11 +205,37 @@ func (l *Log) Since(table string) change.LSN {
 // SinceVersion changes whenever Since may give another answer for some table.
 func (l *Log) SinceVersion() uint64 { return l.sinceVersion.Load() }
 
-// allSince is a copy.
-func (l *Log) allSince() map[string]change.LSN {
+// SetMembers notes durably how each table, schema.name, is a member of the
+// publication, in the caller's words. A new generation forgets it.
+func (l *Log) SetMembers(ctx context.Context, members map[string]string) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.checkOpen(); err != nil {
+		return fmt.Errorf("note the publication's tables in the event log: %w", err)
+	}
+	now := l.currentMeta()
+	if maps.Equal(now.Members, members) {
+		return nil
+	}
+	now.Members = maps.Clone(members)
+	if err := l.setMeta(ctx, now); err != nil {
+		return fmt.Errorf("note the publication's tables in the event log: %w", err)
+	}
+	return nil
+}
+
+// Members is what was noted last; nil for nothing. It must not be changed.
+func (l *Log) Members() map[string]string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return maps.Clone(l.since)
+	return l.members
+}
+
+// currentMeta is a copy of all that setMeta stores.
+func (l *Log) currentMeta() meta {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return meta{Lineage: l.bounds.Lineage, History: slices.Clone(l.history), Since: maps.Clone(l.since), Members: l.members}
 }
 
 // History returns the lineages that ended in this log, oldest first.

@@ -25,12 +25,16 @@ func TestSince(t *testing.T) {
 	}
 	l := open()
 	must(l.Begin(ctx, lineage, genesis, ""))
+	must(l.SetMembers(ctx, map[string]string{"public.orders": "7"}))
 	must(l.SetSince(ctx, "public.orders", genesis+8))
 	must(l.SetTimeline(ctx, 2))
 	must(l.Close())
 	l = open()
 	if got := l.Since("public.orders"); got != genesis+8 {
 		t.Errorf("after a restart: %s", got)
+	}
+	if got := l.Members()["public.orders"]; got != "7" {
+		t.Errorf("members after a restart: %q", got)
 	}
 	if got := l.Since("public.other"); got != 0 {
 		t.Errorf("another table: %s", got)
@@ -41,8 +45,8 @@ func TestSince(t *testing.T) {
 	next := lineage
 	next.Timeline = 3
 	must(l.Begin(ctx, next, genesis+64, "gap"))
-	if got := l.Since("public.orders"); got != 0 {
-		t.Errorf("in a new generation: %s", got)
+	if got := l.Since("public.orders"); got != 0 || l.Members() != nil {
+		t.Errorf("in a new generation: %s %v", got, l.Members())
 	}
 	if lin := l.Bounds().Lineage; lin.Born != 3 || lin.Generation != 2 {
 		t.Errorf("%+v", lin)

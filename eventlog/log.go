@@ -117,6 +117,7 @@ type Log struct {
 	tail    tail
 	history []Ended
 	since   map[string]change.LSN
+	members map[string]string
 	closed  bool
 
 	// sinceVersion counts what happened to since.
@@ -189,7 +190,7 @@ func (l *Log) adopt(m meta) {
 	e := l.engine.Bounds()
 	l.bounds = Bounds{Last: e.Last, WAL: e.WAL, Lineage: m.Lineage}
 	l.sinceVersion.Add(1)
-	l.history, l.since = m.History, m.Since
+	l.history, l.since, l.members = m.History, m.Since, m.Members
 	l.tail.reset()
 	l.cache.reset(m.Lineage.Generation)
 	l.refreshLocked()
