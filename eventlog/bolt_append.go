@@ -33,7 +33,7 @@ func (e *boltEngine) Append(ctx context.Context, en *Entry) error {
 	}
 	st, size, err := s.append(en)
 	if err != nil {
-		return noRoom(err)
+		return noRoom(fmt.Errorf("%s: %w", s.path, err))
 	}
 	e.mu.Lock()
 	s.state, s.size = st, size

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/walrelay/walrelay/change"
@@ -41,7 +42,10 @@ func (e *boltEngine) Read(ctx context.Context, after change.Position, visit func
 	if s == nil || err != nil {
 		return err
 	}
-	return s.read(after, through, visit)
+	if err := s.read(after, through, visit); err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	return nil
 }
 
 // find returns the segment that has the first record above after, and the position
