@@ -43,8 +43,11 @@ func (e *boltEngine) Append(ctx context.Context, en *Entry) error {
 
 // noRoom adds the way out to the error of a full disk.
 func noRoom(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: make room on the disk or lower log.max_bytes; it goes on by itself", err)
+	case errors.Is(err, syscall.EFBIG):
+		return fmt.Errorf("%w: raise the limit of file size (ulimit -f, LimitFSIZE); it goes on by itself", err)
 	}
 	return err
 }
