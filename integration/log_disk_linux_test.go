@@ -17,8 +17,8 @@ import (
 
 // While the event log cannot be written nothing is confirmed, for longer than
 // wal_sender_timeout, yet the walsender is not ended; clients have what is there;
-// with room on the disk all goes on by itself.
-func TestReplicationConfirmFullDisk(t *testing.T) {
+// with room on the disk all goes on by itself. The same after a start on a full disk.
+func TestLogDiskFull(t *testing.T) {
 	t.Parallel()
 	db := newDatabaseOn(t, newCluster(t, pgtemp.Options{Settings: map[string]string{"wal_sender_timeout": "1500ms"}}),
 		"create table items (id int primary key, body text)")
@@ -34,14 +34,8 @@ func TestReplicationConfirmFullDisk(t *testing.T) {
 	disk.fill(t)
 	const rows = 4000 // of 4 KiB
 	db.exec(t, fmt.Sprintf("insert into items select n, (select string_agg(md5(random()::text), '') from generate_series(1, 125) where n > 0) from generate_series(1, %d) n", rows))
-	var reason string
-	eventually(t, func() string {
-		var status int
-		if status, reason = r.admin(t, "/readyz"); status != 503 || !strings.Contains(reason, "event log cannot be written") {
-			return fmt.Sprintf("/readyz: %d %s", status, reason)
-		}
-		return ""
-	})
+	r.waitUnready(t, "event log cannot be written")
+	r.waitUnready(t, disk.fix())
 	var stuck change.LSN
 	eventually(t, func() string { // what was durable before is confirmed a moment later
 		if stuck = db.confirmed(t); float64(stuck) != r.metric(t, "walrelay_log_durable_lsn") {
@@ -83,6 +77,35 @@ func TestReplicationConfirmFullDisk(t *testing.T) {
 		strings.Contains(r.stderr.String(), "replication lost") {
 		t.Errorf("log lines:\n%s", r.stderr)
 	}
+
+	disk.fill(t)
+	db.exec(t, fmt.Sprintf("insert into items select n, repeat('x', 3000) from generate_series(%d, %d) n", rows+1, rows+2000))
+	r.waitUnready(t, "event log cannot be written")
+	s.next(t) // is served what is not on disk
+	r.kill9(t)
+	stuck = db.confirmed(t)
+	r.start(t)
+	disk.stillFull(t)
+	r.waitUnready(t, "event log cannot be written")
+	s.comeBack(t, r)
+	s.wantResumed(t)
+	again.reconnect(t)
+	again.wantResumed(t)
+	for i := 2; i <= rows; i++ { // the log has them
+		if f := again.next(t); !strings.Contains(f.data, fmt.Sprintf(`"id":%d,`, i)) {
+			t.Fatalf("started on a full disk: got %s %s %.80s, want row %d", f.event, f.id, f.data, i)
+		}
+	}
+	if at := db.confirmed(t); at != stuck && disk.ballast != "" {
+		t.Errorf("confirmed_flush_lsn moved from %s to %s after a start on a full disk", stuck, at)
+	}
+	disk.makeRoom(t)
+	for i := rows + 2; i <= rows+2000; i++ {
+		if f := s.next(t); !strings.Contains(f.data, fmt.Sprintf(`"id":%d,`, i)) {
+			t.Fatalf("got %s %s %.80s, want row %d", f.event, f.id, f.data, i)
+		}
+	}
+	r.waitReady(t)
 }
 
 // smallDisk is a disk for a relay's log that can be filled: a file system of its own
@@ -120,6 +143,23 @@ func (d *smallDisk) fill(t testing.TB) {
 	}
 	if err := os.WriteFile(d.ballast, make([]byte, 64<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("fill the disk: %v", err)
+	}
+}
+
+// fix is what walrelay says that is to be done.
+func (d *smallDisk) fix() string {
+	if d.ballast == "" {
+		return "raise the limit of file size"
+	}
+	return "make room on the disk"
+}
+
+// stillFull fills it for the process that was started anew: a limit went with the old
+// one.
+func (d *smallDisk) stillFull(t testing.TB) {
+	t.Helper()
+	if d.ballast == "" {
+		d.limit(t, 1<<20)
 	}
 }
 
