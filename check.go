@@ -16,8 +16,9 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration against the live database",
-		Long:  "Checks the configuration file and everything that replication needs of the database, and prints each finding with its fix.\nChanges nothing. Exits 1 when there are errors.",
-		Args:  cobra.NoArgs,
+		Long: "Checks the configuration file, the files and directories that it names, and everything that replication needs of the database,\n" +
+			"and prints each finding with its fix. Changes nothing. Exits 1 when there are errors. May be run beside walrelay.",
+		Args: cobra.NoArgs,
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -32,6 +33,10 @@ func newCheckCommand() *cobra.Command {
 
 func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	t := target(cfg)
+	here := checkMachine(cfg)
+	for _, f := range here.findings {
+		fmt.Fprintf(out, "%-7s  %s\n", f.Severity, describe(cfg, f))
+	}
 	conn, err := replication.Connect(ctx, t.URL)
 	if err != nil {
 		return err
@@ -48,8 +53,11 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	for _, problem := range problems.Problems {
 		fmt.Fprintf(out, "%-7s  %s\n", replication.Error, problem)
 	}
-	if n := len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
+	if n := len(here.findings.Errors()) + len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
 		return fmt.Errorf("check %s: %s; serve would not start", cfg.File, count(n, "error"))
+	}
+	for _, note := range append(here.notes, p.Notes()...) {
+		fmt.Fprintf(out, "%-7s  %s\n", "note", note)
 	}
 	fmt.Fprintf(out, "ok       Postgres %s, database %s, role %s\n", p.Server.VersionText, p.Server.Database, p.Server.Role)
 	for _, step := range p.Plan(t) {

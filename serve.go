@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -139,28 +138,11 @@ func serverOptions(cfg *config.Config, hub *channel.Hub, events *eventlog.Log, s
 			Listen: cfg.Admin.Listen,
 			Checks: []httpapi.Check{func() []httpapi.Reason { return readyReasons(source) }},
 			Log:    events.Bounds,
-			Slot:   func() any { return slotFigures(source) },
+			Slot:   func() any { return newSlotState(cfg.Postgres.Slot, source.State().Slot) },
 		},
 	}
 	if h.Upstream != nil {
 		o.Upstream = h.Upstream.String()
 	}
 	return o
-}
-
-func readyReasons(source *replication.Source) []httpapi.Reason {
-	var out []httpapi.Reason
-	for check, message := range source.Reasons() {
-		out = append(out, httpapi.Reason{Check: check, Message: strings.ReplaceAll(message, "\n", "; ")})
-	}
-	return out
-}
-
-// slotFigures is the slot in /readyz.
-func slotFigures(source *replication.Source) any {
-	s := source.State().Slot
-	if s == nil {
-		return nil
-	}
-	return map[string]any{"name": s.Name, "wal_status": s.WALStatus, "confirmed_flush_lsn": s.Confirmed.String(), "restart_lsn": s.Restart.String(), "retained_bytes": s.Retained}
 }

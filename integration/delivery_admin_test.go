@@ -72,7 +72,7 @@ func TestAdminHealth(t *testing.T) {
 	}
 	r.waitMetric(t, "walrelay_replication_streaming", func(v float64) bool { return v == 0 })
 	status, got = look()
-	if status != http.StatusServiceUnavailable || got.Ready || len(got.Reasons) != 1 || got.Reasons[0].Check != "postgres" || got.Reasons[0].Message == "" {
+	if status != http.StatusServiceUnavailable || got.Ready || len(got.Reasons) != 2 || got.Reasons[0].Check != "postgres" || got.Reasons[1].Check != "slot" || got.Reasons[0].Message == "" {
 		t.Errorf("with Postgres away: /readyz: %d %+v", status, got)
 	}
 	if status, body := r.admin(t, "/healthz"); status != http.StatusOK || strings.TrimSpace(body) != `{"status":"ok"}` {

@@ -30,7 +30,13 @@ func TestReplicationLateTable(t *testing.T) {
 	a.nextReady(t)
 	a.wantReset(t, "gap", "a")
 	db.exec(t, "insert into a values (3)")
-	a.wantRow(t, "insert", "a", 3)
+	f := a.next(t)
+	if f.event == "reset" { // the live lane was still before the place where the table joined
+		f = a.next(t)
+	}
+	if e := eventOf(t, f); f.event != "insert" || idOf(e) != 3 {
+		t.Errorf("got %s %s, want row 3", f.event, f.data)
+	}
 	b.reconnect(t)
 	b.wantResumed(t)
 	b.wantRow(t, "insert", "b", 2)

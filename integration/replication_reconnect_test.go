@@ -122,7 +122,7 @@ func TestReplicationPostgresAway(t *testing.T) {
 	stop()
 	r := newRelay(t, db, standard(publicTables("items")))
 	r.start(t) // for the first time, with nothing in its log
-	r.stderr.waitFor(t, "replication lost, trying again.*connect to Postgres at 127.0.0.1")
+	r.stderr.waitFor(t, "cannot stream yet, trying again.*connect to Postgres at 127.0.0.1")
 	r.waitUnready(t, `"check":"postgres"`)
 	if status, _ := r.admin(t, "/healthz"); status != 200 {
 		t.Errorf("/healthz: %d", status)

@@ -18,10 +18,21 @@
 // Transactions stream through: at most one batch is filled while another is being
 // written, 256 KiB each. When the log is slow or its disk is full the receiver
 // stops reading, which stops the walsender; standby status updates go on meanwhile.
+// After 15 s the connection is given up until the log can be written again: a
+// walsender that cannot send keeps Postgres from shutting down, and from invalidating
+// the slot.
+//
+// # The slot
+//
+// It is in one of the states of [SlotState]. It is looked at for as long as Run runs,
+// also while nobody can stream from it, and a look that fails makes it unknown. It is
+// created where it is missing and never dropped but by [Teardown]: a lost one stays
+// until a person has dropped it, and is then made anew, without a restart.
 //
 // # Failures
 //
 // A lost connection is tried again with jittered backoff, for ever, with one log
-// line when it is lost and one when it is back. Errors that need a person before
-// the first row ([PermanentError]) end Run.
+// line when it is lost, one when a cause appears that only a person can mend, and one
+// when it is back. Errors that need a person before the first stream ([PermanentError],
+// [PreflightError], [SlotInUseError] after a while) end Run.
 package replication

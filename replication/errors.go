@@ -29,18 +29,6 @@ func (e *PermanentError) Error() string {
 
 func (e *PermanentError) Unwrap() error { return e.Cause }
 
-// SlotInUseError: another process streams from the slot.
-type SlotInUseError struct {
-	Slot string
-	PID  int32
-	By   string // application_name and address of the holder, as far as the role may see them
-}
-
-func (e *SlotInUseError) Error() string {
-	return fmt.Sprintf("replication slot %q is in use by another process (walsender PID %d%s); fix: stop the other walrelay, "+
-		"give this one its own postgres.slot, or end it with: select pg_terminate_backend(%d);", e.Slot, e.PID, e.By, e.PID)
-}
-
 // sqlState is the SQLSTATE of a server error, or "".
 func sqlState(err error) string {
 	var pe *pgconn.PgError

@@ -29,6 +29,8 @@ type Finding struct {
 	Fix string
 	// Table is schema.name when the finding is about one table only, else empty.
 	Table string
+	// Err is the error that the finding is of, for those that have a type; else nil.
+	Err error
 	// Ref is that of the ColumnUse or TableSpec that it came from, or nil.
 	Ref any
 }
@@ -68,4 +70,15 @@ func (e *PreflightError) Error() string {
 		lines[i] = f.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the findings' own errors, such as *SlotLostError.
+func (e *PreflightError) Unwrap() []error {
+	var out []error
+	for _, f := range e.Findings {
+		if f.Err != nil {
+			out = append(out, f.Err)
+		}
+	}
+	return out
 }

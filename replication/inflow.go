@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,11 @@ const (
 	appendPace          = time.Millisecond
 	appendPacePerChange = 10 * time.Microsecond
 	maxAppendPace       = 4 * time.Millisecond
+	// letGoAfter is how long the receiver waits for the log at most. A walsender that
+	// cannot get rid of what it has to say neither heeds SIGTERM nor lets the server shut
+	// down: the checkpointer that wants to invalidate the slot waits for it, and all
+	// checkpoints with that.
+	letGoAfter = 15 * time.Second
 	// idlePace is how often a moved WAL end alone is made durable.
 	idlePace = time.Second
 )
@@ -80,13 +86,20 @@ func (f *inflow) add(ctx context.Context, fn func(*change.Builder)) error {
 func (f *inflow) waitSpace(ctx context.Context) error {
 	f.blocked.Store(true)
 	defer f.blocked.Store(false)
+	patience := time.NewTimer(letGoAfter)
+	defer patience.Stop()
 	select {
 	case <-f.space:
 		return nil
+	case <-patience.C:
+		return errNoSpace
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
+
+// errNoSpace ends the session; the next begins when the log has taken what there is.
+var errNoSpace = fmt.Errorf("the event log has taken nothing for %s: the slot is let go of until it does, so that Postgres can shut down", letGoAfter)
 
 // hurry makes the writer record the WAL end at once: the server asked for a reply.
 func (f *inflow) hurry() {

@@ -52,25 +52,5 @@ func (s *Source) Register(r prometheus.Registerer) {
 		return 0
 	})
 	gauge("replication_confirmed_lsn", "WAL position confirmed to Postgres, as a byte offset.", func() float64 { return float64(s.stats.confirmed.Load()) })
-	s.registerSlot(gauge)
-}
-
-func (s *Source) registerSlot(gauge func(name, help string, v func() float64)) {
-	slot := func(f func(*Slot, change.LSN) float64) func() float64 {
-		return func() float64 {
-			st := s.State()
-			if st.Slot == nil {
-				return 0
-			}
-			return f(st.Slot, st.WALEnd)
-		}
-	}
-	gauge("slot_retained_bytes", "WAL that the slot holds back on the server.", slot(func(x *Slot, _ change.LSN) float64 { return float64(x.Retained) }))
-	gauge("slot_lag_bytes", "WAL between the server's end and confirmed_flush_lsn.", slot(func(x *Slot, end change.LSN) float64 {
-		if end < x.Confirmed {
-			return 0
-		}
-		return float64(end - x.Confirmed)
-	}))
-	gauge("wal_budget_bytes", "What the slot may hold back: the smaller of postgres.wal_budget and max_slot_wal_keep_size.", slot(func(x *Slot, _ change.LSN) float64 { return float64(s.budget(x)) }))
+	r.MustRegister(newSlotMetrics(s))
 }

@@ -2,80 +2,95 @@ package replication
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-
-	"github.com/walrelay/walrelay/change"
 )
 
-const monitorEvery = 5 * time.Second
+const (
+	// lookEvery is the most time between two looks at the slot; one begins also when the
+	// stream does, and after every attempt that failed.
+	lookEvery = 5 * time.Second
+	// lookAgain is the same after a look that failed.
+	lookAgain = time.Second
+)
 
-// monitor looks at the slot now and then, for readiness and metrics. A look that
-// fails is no reason to end the stream.
-func (s *Source) monitor(ctx context.Context) error {
+// watch looks at the slot for as long as the Source runs, whatever the stream is
+// doing: a slot that nobody can stream from is the one that fills the disk.
+func (s *Source) watch(ctx context.Context) error {
 	cat := &catalog{url: s.o.URL}
 	defer cat.close()
-	tick := time.NewTicker(monitorEvery)
-	defer tick.Stop()
-	warned := false
+	w := watcher{log: s.log, slot: s.o.Slot}
 	for {
-		if conn, err := cat.get(ctx); err == nil {
-			warned = s.lookAtSlot(ctx, conn, warned)
+		l := s.lookAtSlot(ctx, cat)
+		s.state.looked(l)
+		if w.judge(s.State().Slot) {
+			poke(s.mended)
 		}
+		wait := lookEvery
+		if l.err != nil {
+			wait = lookAgain
+		}
+		next := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			next.Stop()
 			return nil
-		case <-tick.C:
+		case <-next.C:
+		case <-s.lookNow:
+			next.Stop()
 		}
 	}
 }
 
-func (s *Source) lookAtSlot(ctx context.Context, conn *pgx.Conn, warned bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, monitorEvery)
+// lookAtSlot asks the server. What it cannot tell is an error, never an old answer.
+func (s *Source) lookAtSlot(ctx context.Context, cat *catalog) look {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
 	defer cancel()
-	slot, err := readSlot(ctx, conn, s.o.Slot)
-	if err != nil || slot == nil {
-		return warned
+	l := look{at: time.Now()}
+	conn, err := cat.get(ctx)
+	if err != nil {
+		l.err = err
+		return l
 	}
-	s.state.look(slot, slot.Restart+change.LSN(slot.Retained))
-	budget := s.budget(slot)
-	if slot.Retained*2 < budget {
-		return false
+	if l.slot, l.end, l.err = readSlot(ctx, conn, s.o.Slot); l.err != nil {
+		cat.close() // it was made at the last look, and the server may have restarted since
 	}
-	if !warned {
-		s.log.Warn("the slot holds back much WAL", "slot", s.o.Slot, "retained_bytes", slot.Retained, "budget_bytes", budget,
-			"fix", "find out what keeps walrelay from confirming (readyz says), or raise postgres.wal_budget")
-	}
-	return true
+	return l
 }
 
-// budget is the smaller of postgres.wal_budget and what the server allows.
-func (s *Source) budget(slot *Slot) int64 {
-	if slot.SafeLeft >= 0 && slot.Retained+slot.SafeLeft < s.o.WALBudget {
-		return slot.Retained + slot.SafeLeft
-	}
-	return s.o.WALBudget
+// watcher tells the log what a person has to know of the slot, each once. It belongs
+// to one goroutine.
+type watcher struct {
+	log   *slog.Logger
+	slot  string
+	state SlotState
+	much  bool // the slot was over half of its budget at the last look
 }
 
-// Reasons says why the Source is not ready, by check; empty when it is.
-func (s *Source) Reasons() map[string]string {
-	st := s.State()
-	out := map[string]string{}
-	switch st.Phase {
-	case PhaseConnecting:
-		out["postgres"] = "not connected yet"
-	case PhaseLost:
-		out["postgres"] = fmt.Sprintf("replication is down since %s: %v", st.Since.UTC().Format(time.RFC3339), st.Err)
+// judge reports whether somebody has mended what only a person can mend.
+func (w *watcher) judge(l SlotLook) (mended bool) {
+	was := w.state
+	if l.State == SlotUnknown {
+		return false // it says nothing
 	}
-	if st.LogErr != nil {
-		out["log"] = "the event log cannot be written: " + st.LogErr.Error()
+	w.state = l.State
+	if l.State == SlotLost && was != SlotLost {
+		w.log.Error("the replication slot is lost: clients are served from the event log only", "slot", w.slot, "cause", l.Err)
 	}
-	if st.Slot != nil {
-		if budget := s.budget(st.Slot); budget > 0 && st.Slot.Retained*10 >= budget*8 {
-			out["wal_budget"] = fmt.Sprintf("the slot holds back %d bytes of WAL, %d %% of %d", st.Slot.Retained, st.Slot.Retained*100/budget, budget)
-		}
+	w.budget(l.Budget)
+	return (was == SlotLost || was == SlotWrong) && l.State != was
+}
+
+// budget warns once per crossing of half of the budget.
+func (w *watcher) budget(b Budget) {
+	much := b.Percent() >= warnAt
+	if much == w.much {
+		return
 	}
-	return out
+	w.much = much
+	if !much {
+		w.log.Info("the slot holds back little WAL again", "slot", w.slot, "retained_bytes", b.Retained)
+		return
+	}
+	w.log.Warn("the slot holds back much WAL", "slot", w.slot, "retained_bytes", b.Retained, "percent", b.Percent(), "budget_bytes", b.Limit, "budget_from", b.From, "fix", b.fix())
 }

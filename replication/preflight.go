@@ -76,7 +76,7 @@ func Check(ctx context.Context, conn *pgx.Conn, t Target) (*Preflight, error) {
 	p.checkPublication(t)
 	p.checkAncestors(t)
 	p.checkMayPublish(t)
-	if p.Slot, err = readSlot(ctx, conn, t.Slot); err != nil {
+	if p.Slot, _, err = readSlot(ctx, conn, t.Slot); err != nil {
 		return nil, err
 	}
 	return p, p.checkSlot(ctx, conn, t)
@@ -250,4 +250,14 @@ func similarTable(ctx context.Context, conn *pgx.Conn, spec TableSpec) (string, 
 		return "", fmt.Errorf("list tables: %w", err)
 	}
 	return nearest.Suggest(spec.fullName(), names), nil
+}
+
+// Notes are what is worth knowing and fine when the walrelay of this configuration is
+// running.
+func (p *Preflight) Notes() []string {
+	if p.Slot == nil || !p.Slot.Active {
+		return nil
+	}
+	e := p.Slot.inUse()
+	return []string{"slot " + e.Slot + ": it is in use by a process (" + e.holder() + "): fine when that is the walrelay of this configuration"}
 }

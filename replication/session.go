@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -16,7 +17,8 @@ import (
 )
 
 // session is one connection's life: preflight, slot, stream. It returns why it ended.
-func (s *Source) session(ctx context.Context, streaming func()) error {
+// streaming is called when the stream begins, with where.
+func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) error {
 	if err := s.waitIdle(ctx); err != nil {
 		return err
 	}
@@ -53,12 +55,13 @@ func (s *Source) session(ctx context.Context, streaming func()) error {
 	s.inflow.start(last, wal)
 	defer s.inflow.stop()
 	s.streamed.Store(true)
-	s.state.set(State{Phase: PhaseStreaming, Since: time.Now()})
-	streaming()
+	s.state.begin(PhaseStreaming)
+	poke(s.lookNow)
+	streaming(wal)
 	return s.stream(ctx, repl, cat, last, timeout)
 }
 
-// stream runs receiver, confirmer and monitor until one of them ends. timeout is
+// stream runs receiver and confirmer until one of them ends. timeout is
 // wal_sender_timeout.
 func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, timeout time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -74,7 +77,6 @@ func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, 
 	}
 	g.Go(func() error { return r.run(ctx) })
 	g.Go(func() error { return s.confirmAlways(ctx, repl, asked, timeout) })
-	g.Go(func() error { return s.monitor(ctx) })
 	g.Go(func() error { // ends the receiver, which reads without a deadline
 		<-ctx.Done()
 		_ = repl.Conn().Close() // the error that matters is the one that ended ctx
@@ -103,7 +105,7 @@ func (s *Source) preflight(ctx context.Context, conn *pgx.Conn) (*Preflight, err
 	if bad := s.stopping(p); len(bad) > 0 {
 		return nil, &PreflightError{bad}
 	}
-	s.warn(p)
+	s.told.tell(s.log, p.Findings)
 	if s.o.OnTables != nil {
 		if err := s.o.OnTables(p.Tables); err != nil {
 			return nil, err
@@ -114,7 +116,13 @@ func (s *Source) preflight(ctx context.Context, conn *pgx.Conn) (*Preflight, err
 
 // prepare brings publication, slot and log together, in this order: the slot must
 // not exist before the publication, and the log's identity follows the slot.
+//
+// Nothing is done while another process holds the slot: whoever it is moves it, and a
+// log that follows by beginning anew each time has lost what it could have served.
 func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn, p *Preflight) error {
+	if p.Slot != nil && p.Slot.Active {
+		return p.Slot.inUse()
+	}
 	ident, err := s.identify(ctx, repl)
 	if err != nil {
 		return err
@@ -156,25 +164,17 @@ func (s *Source) identify(ctx context.Context, repl *pgconn.PgConn) (pglogrepl.I
 // no WAL piles up for its sake.
 func (s *Source) stopping(p *Preflight) Findings {
 	bad := p.Findings.Errors()
-	if !s.streamed.Load() {
-		return bad
+	if s.streamed.Load() {
+		bad = slices.DeleteFunc(bad, func(f Finding) bool { return f.Table != "" })
 	}
-	var out Findings
-	for _, f := range bad {
-		if f.Table == "" {
-			out = append(out, f)
-		} else {
-			s.log.Error(f.Subject+": "+f.Problem, "fix", f.Fix)
-		}
-	}
-	return out
+	return bad
 }
 
 // slotStood makes sure that the slot, which is ours from START_REPLICATION on, was
 // not moved between the preflight and that: Postgres then silently begins further on.
 // The next attempt finds the gap.
 func (s *Source) slotStood(ctx context.Context, conn *pgx.Conn, from change.LSN) error {
-	slot, err := readSlot(ctx, conn, s.o.Slot)
+	slot, _, err := readSlot(ctx, conn, s.o.Slot)
 	switch {
 	case err != nil:
 		return err
@@ -204,37 +204,27 @@ func (s *Source) createSlot(ctx context.Context, conn *pgx.Conn, version int) (c
 	return createSlot(ctx, conn, s.o.Slot, version)
 }
 
-// warn logs warnings once per start.
-func (s *Source) warn(p *Preflight) {
-	if s.streamed.Load() {
-		return
-	}
-	for _, f := range p.Findings {
-		s.log.Warn(f.Subject+": "+f.Problem, "fix", f.Fix)
-	}
-}
-
 // reconcile compares log and slot. The slot must not have been confirmed beyond what
 // the log holds: Postgres would silently begin at confirmed_flush_lsn and the changes between would be missing.
 func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, created bool, confirmed change.LSN) error {
 	id, timeline := s.o.Log.Identity()
 	last, wal := s.o.Log.Head()
 	end := max(wal, last.Commit+1) // of a transaction that was cut off the log has the commit LSN, and WAL below it
-	begin := func(reason, why string) error {
+	begin := func(reason string, why error) error {
 		if reason != "" {
-			s.log.Error("the event log cannot be continued: all clients get reset", "reason", reason, "cause", why)
+			s.log.Error("the event log cannot be continued: all clients get reset", "reason", reason, "cause", why, "from", confirmed.String())
 		}
 		return s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), confirmed, reason)
 	}
 	switch {
 	case id == "":
-		return begin("", "")
+		return begin("", nil)
 	case created:
-		return begin("gap", "the replication slot did not exist and was created at "+confirmed.String()+"; the log ends at "+wal.String())
+		return begin("gap", &SlotMissingError{s.o.Slot, wal})
 	case confirmed > wal:
-		return begin("gap", fmt.Sprintf("the slot is confirmed up to %s, beyond the log's end %s: changes between are lost", confirmed, wal))
+		return begin("gap", &SlotAheadError{s.o.Slot, confirmed, wal})
 	case change.LSN(ident.XLogPos) < end:
-		return begin("lineage", fmt.Sprintf("the server's WAL ends at %s, before the log's end %s: an older state of the cluster was restored", ident.XLogPos, end))
+		return begin("lineage", fmt.Errorf("the server's WAL ends at %s, before the log's end %s: an older state of the cluster was restored", ident.XLogPos, end))
 	case uint32(ident.Timeline) != timeline:
 		return s.followTimeline(ctx, repl, ident, timeline, end, begin)
 	}
@@ -243,14 +233,14 @@ func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglog
 
 // followTimeline: after a promotion the log goes on if the old timeline was left
 // behind the log's end; else the new primary contradicts what clients have seen.
-func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, from uint32, end change.LSN, begin func(string, string) error) error {
+func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, from uint32, end change.LSN, begin func(string, error) error) error {
 	history, err := pglogrepl.TimelineHistory(ctx, repl, ident.Timeline)
 	if err != nil {
 		return fmt.Errorf("read history of timeline %d: %w", ident.Timeline, err)
 	}
 	left, ok := switchPoint(string(history.Content), from)
 	if !ok || left < end {
-		return begin("lineage", fmt.Sprintf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, end))
+		return begin("lineage", fmt.Errorf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, end))
 	}
 	s.log.Info("timeline changed, the log goes on", "from", from, "to", ident.Timeline, "switch_point", left.String())
 	return s.o.Log.SetTimeline(ctx, uint32(ident.Timeline))
@@ -283,8 +273,8 @@ func (s *Source) slotInUse(ctx context.Context) error {
 		return e
 	}
 	defer conn.Close(ctx)
-	if slot, err := readSlot(ctx, conn, s.o.Slot); err == nil && slot != nil {
-		e.PID, e.By = slot.ActivePID, slot.ActiveBy
+	if slot, _, err := readSlot(ctx, conn, s.o.Slot); err == nil && slot != nil {
+		return slot.inUse()
 	}
 	return e
 }

@@ -41,8 +41,7 @@ type Log interface {
 // Options of a Source.
 type Options struct {
 	Target
-	// WALBudget bounds the WAL that the slot may hold back, in bytes: a warning at
-	// half of it, not ready at 80 %.
+	// WALBudget bounds the WAL that the slot may hold back, in bytes; see [Budget].
 	WALBudget int64
 	// MaxEventBytes bounds one row; see change.Shrink.
 	MaxEventBytes int
@@ -66,8 +65,14 @@ type Source struct {
 	idle chan struct{}
 	// confirm wakes the confirmer of the session: durable moved.
 	confirm chan struct{}
-	// streamed is set once a session has received from the slot.
+	// streamed is set once a session has begun to stream.
 	streamed atomic.Bool
+	// lookNow wakes watch: what it last saw of the slot may have changed.
+	lookNow chan struct{}
+	// mended wakes keepStreaming: what kept it down has gone.
+	mended chan struct{}
+	// told are the findings of the last preflight.
+	told news
 }
 
 // New makes a Source; it does nothing until Run.
@@ -78,9 +83,10 @@ func New(o Options) *Source {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Source{o: o, log: o.Logger, inflow: newInflow(), idle: make(chan struct{}, 1), confirm: make(chan struct{}, 1)}
+	s := &Source{o: o, log: o.Logger, inflow: newInflow(), idle: make(chan struct{}, 1), confirm: make(chan struct{}, 1),
+		lookNow: make(chan struct{}, 1), mended: make(chan struct{}, 1)}
 	s.idle <- struct{}{}
-	s.state.set(State{Phase: PhaseConnecting})
+	s.state.begin(PhaseConnecting)
 	return s
 }
 
@@ -93,6 +99,7 @@ func (s *Source) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.write(ctx) })
 	g.Go(func() error { return s.keepStreaming(ctx) })
+	g.Go(func() error { return s.watch(ctx) })
 	return g.Wait()
 }
 
@@ -109,28 +116,22 @@ const steadyAfter = time.Second
 
 // keepStreaming runs sessions one after the other.
 func (s *Source) keepStreaming(ctx context.Context) error {
-	retry := backoff{most: retryMost}
+	retry := backoff{most: retryMost, now: s.mended}
+	out := &outage{log: s.log, slot: s.o.Slot}
+	defer out.close()
 	start := time.Now()
-	var down atomic.Bool
 	for {
 		began, seen := time.Now(), s.stats.transactions.Load()
-		back := time.AfterFunc(time.Hour, func() {
-			if down.CompareAndSwap(true, false) {
-				s.log.Info("replication is back", "slot", s.o.Slot)
-			}
-		})
-		err := s.session(ctx, func() { back.Reset(steadyAfter) })
-		back.Stop()
+		err := s.session(ctx, out.streaming)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if s.fatal(err, time.Since(start)) {
 			return err
 		}
-		if !down.Swap(true) {
-			s.log.Warn("replication lost, trying again", "cause", err)
-		}
-		s.state.lost(err)
+		s.state.failed(err)
+		poke(s.lookNow)
+		out.ended(err)
 		retry.most = retryMost
 		if inUse := (*SlotInUseError)(nil); errors.As(err, &inUse) { // it may be let go of at any moment
 			retry.most = time.Second
@@ -266,6 +267,7 @@ func (c *catalog) close() {
 // backoff waits longer each time, with jitter: around 100 ms to most.
 type backoff struct {
 	most  time.Duration
+	now   <-chan struct{} // ends a wait; may be nil
 	tries int
 }
 
@@ -278,6 +280,8 @@ func (b *backoff) wait(ctx context.Context) bool {
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-b.now:
 		return true
 	case <-ctx.Done():
 		return false

@@ -3,8 +3,6 @@ package replication
 import (
 	"sync"
 	"time"
-
-	"github.com/walrelay/walrelay/change"
 )
 
 // Phase of the stream.
@@ -12,7 +10,7 @@ type Phase string
 
 // The phases.
 const (
-	PhaseConnecting Phase = "connecting"
+	PhaseConnecting Phase = "connecting" // there has been no stream yet
 	PhaseStreaming  Phase = "streaming"
 	PhaseLost       Phase = "lost"
 )
@@ -20,39 +18,47 @@ const (
 // State is what the Source is doing. A copy.
 type State struct {
 	Phase Phase
+	// Since is when the phase began: attempts that fail do not change it.
 	Since time.Time
-	// Err is why the stream is lost.
+	// Err is why the last attempt failed; nil while streaming and before the first.
 	Err error
 	// LogErr is why the event log cannot be written, nil when it can.
 	LogErr error
-	// Slot is the last look at pg_replication_slots, nil before the first.
-	Slot *Slot
-	// WALEnd is the server's WAL end at that look.
-	WALEnd change.LSN
+	Slot   SlotLook
 }
 
 // Following reports whether the event log keeps up with Postgres.
 func (s State) Following() bool { return s.Phase == PhaseStreaming && s.LogErr == nil }
 
+// stateBox holds a State whose Slot is judged when it is asked for, from the last look.
 type stateBox struct {
-	mu sync.Mutex
-	s  State
+	mu   sync.Mutex
+	s    State
+	look look
 }
 
-func (b *stateBox) get() State {
+func (b *stateBox) get() (State, look) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.s
+	return b.s, b.look
 }
 
-// set changes the phase and keeps what else is known.
-func (b *stateBox) set(s State) {
+// begin enters the phase.
+func (b *stateBox) begin(p Phase) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.s.Phase, b.s.Since, b.s.Err = s.Phase, s.Since, s.Err
+	b.s.Phase, b.s.Since, b.s.Err = p, time.Now(), nil
 }
 
-func (b *stateBox) lost(err error) { b.set(State{Phase: PhaseLost, Since: time.Now(), Err: err}) }
+// failed notes that the stream ended or could not begin.
+func (b *stateBox) failed(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.s.Phase == PhaseStreaming {
+		b.s.Phase, b.s.Since = PhaseLost, time.Now()
+	}
+	b.s.Err = err
+}
 
 func (b *stateBox) logError(err error) {
 	b.mu.Lock()
@@ -60,11 +66,15 @@ func (b *stateBox) logError(err error) {
 	b.s.LogErr = err
 }
 
-func (b *stateBox) look(slot *Slot, end change.LSN) {
+func (b *stateBox) looked(l look) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.s.Slot, b.s.WALEnd = slot, end
+	b.look = l
 }
 
 // State may be called at any time.
-func (s *Source) State() State { return s.state.get() }
+func (s *Source) State() State {
+	st, l := s.state.get()
+	st.Slot = s.judge(l, st.Phase, st.Since)
+	return st
+}

@@ -3,7 +3,6 @@ package replication
 import (
 	"context"
 	"fmt"
-	"strings"
 )
 
 // Teardown drops slot and publication and says what it did. It refuses a slot that
@@ -14,16 +13,18 @@ func Teardown(ctx context.Context, t Target) (done []string, err error) {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	slot, err := readSlot(ctx, conn, t.Slot)
+	slot, _, err := readSlot(ctx, conn, t.Slot)
 	switch {
 	case err != nil:
 		return nil, err
 	case slot == nil:
 		done = append(done, "slot "+t.Slot+" does not exist")
+	case slot.wrong() != nil:
+		return nil, fmt.Errorf("teardown: slot %s is not walrelay's: %s; fix: correct postgres.slot or postgres.url", t.Slot, slot.wrong().Problem)
 	case slot.Active:
-		return nil, &SlotInUseError{Slot: t.Slot, PID: slot.ActivePID, By: slot.ActiveBy}
-	case slot.Plugin != "pgoutput":
-		return nil, fmt.Errorf("teardown: slot %s is not walrelay's: its plugin is %q", t.Slot, slot.Plugin)
+		e := slot.inUse()
+		e.Fix = fmt.Sprintf("stop walrelay, then run teardown again; to end another process: select pg_terminate_backend(%d);", e.PID)
+		return nil, e
 	default:
 		if _, err := conn.Exec(ctx, "select pg_drop_replication_slot($1)", t.Slot); err != nil {
 			return nil, fmt.Errorf("drop replication slot %s: %w", t.Slot, err)
@@ -47,7 +48,11 @@ func Teardown(ctx context.Context, t Target) (done []string, err error) {
 func (p *Preflight) Plan(t Target) []string {
 	out := p.publicationSQL(t)
 	if p.Slot == nil {
-		out = append(out, "select pg_create_logical_replication_slot("+strings.Join([]string{quoteLiteral(t.Slot), "'pgoutput'"}, ", ")+");")
+		failover := ""
+		if p.Server.Version >= 170000 {
+			failover = ", failover => true"
+		}
+		out = append(out, "select pg_create_logical_replication_slot("+quoteLiteral(t.Slot)+", 'pgoutput'"+failover+");")
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,99 +12,9 @@ import (
 	"github.com/walrelay/walrelay/pgtemp"
 )
 
-// wantResetTo subscribes at an id that cannot be resumed, and checks that the client
-// is told so and is live then.
-func (r *relay) wantResetTo(t testing.TB, id, reason string, channels ...string) *sse {
-	t.Helper()
-	s := openSSE(t, r.streamURL(channels...), http.Header{"Last-Event-Id": {id}})
-	if f := s.next(t); f.event != "ready" || !strings.Contains(f.data, `"resumed":false`) {
-		t.Fatalf("at %s: got %s %s instead of ready, not resumed", id, f.event, f.data)
-	}
-	for range channels {
-		if f := s.next(t); f.event != "reset" || !strings.Contains(f.data, `"reason":"`+reason+`"`) {
-			t.Fatalf("at %s: got %s %s instead of reset %s", id, f.event, f.data, reason)
-		}
-	}
-	return s
-}
-
-// seen writes rows 1 to n and gives the ids of their events.
-func seen(t testing.TB, db *database, s *sse, n int) (ids []string) {
-	t.Helper()
-	for i := 1; i <= n; i++ {
-		db.exec(t, fmt.Sprintf("insert into items values (%d)", i))
-		ids = append(ids, s.next(t).id)
-	}
-	return ids
-}
-
-func (d *database) waitConfirmed(t testing.TB, id string) {
-	t.Helper()
-	at := positionOf(t, id).Commit
-	eventually(t, func() string {
-		if got := d.confirmed(t); got <= at {
-			return fmt.Sprintf("confirmed_flush_lsn is %s, not beyond %s", got, at)
-		}
-		return ""
-	})
-}
-
-// waitSlotFree waits until the walsender has noticed that its client is gone.
-func (d *database) waitSlotFree(t testing.TB) {
-	t.Helper()
-	eventually(t, func() string {
-		return d.value(t, "select case when active then 'the slot is active' end from pg_replication_slots where slot_name = $1", d.name)
-	})
-}
-
-// What was committed while the slot did not exist, or was moved past, cannot be
-// had any more. Clients are told.
-func TestReplicationSlotGap(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ name, sql string }{
-		{"dropped", "select pg_drop_replication_slot('SLOT')"},
-		{"dropped and created again", "select pg_drop_replication_slot('SLOT'); select pg_create_logical_replication_slot('SLOT', 'pgoutput')"},
-		{"advanced", "select pg_replication_slot_advance('SLOT', pg_current_wal_lsn())"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			db := newDatabase(t, "create table items (id int primary key)")
-			r := startRelay(t, db, standard(publicTables("items")))
-			ids := seen(t, db, r.live(t, "items"), 2)
-			r.kill9(t)
-			db.waitSlotFree(t)
-			db.exec(t, "insert into items values (3)")
-			for sql := range strings.SplitSeq(strings.ReplaceAll(test.sql, "SLOT", db.name), "; ") {
-				db.exec(t, sql)
-			}
-			db.exec(t, "insert into items values (4)")
-			r.start(t)
-			r.waitReady(t)
-			r.stderr.waitFor(t, "the event log cannot be continued: all clients get reset.*reason=gap")
-			s := r.wantResetTo(t, ids[1], "gap", "items")
-			older := r.wantResetTo(t, ids[0], "gap", "items")
-			db.exec(t, "insert into items values (5)")
-			for f := s.next(t); !strings.Contains(f.data, `"row":{"id":5}`); f = s.next(t) {
-				if !strings.Contains(f.data, `"row":{"id":4}`) { // it came in after the slot
-					t.Fatalf("after the reset: %s %s", f.event, f.data)
-				}
-			}
-			// From here on it is an ordinary log.
-			r.kill9(t)
-			r.start(t)
-			r.waitReady(t)
-			if strings.Contains(r.stderr.String(), "cannot be continued") {
-				t.Errorf("a gap again:\n%s", r.stderr)
-			}
-			s.reconnect(t)
-			s.wantResumed(t)
-			older.close()
-		})
-	}
-}
-
 // A log that was wiped while the slot stayed begins at what the slot has confirmed.
 // Ids before that expire, those from there on still resume.
-func TestReplicationSlotWithoutLog(t *testing.T) {
+func TestSlotWithoutLog(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key)")
 	r := startRelay(t, db, standard(publicTables("items")))
@@ -161,7 +70,7 @@ func (r *relay) wantRefusal(t testing.TB, patterns ...string) {
 
 // An older state of the same cluster: the log has changes that the server never
 // made.
-func TestReplicationSlotServerRestored(t *testing.T) {
+func TestSlotServerRestored(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
@@ -209,7 +118,7 @@ func TestReplicationSlotServerRestored(t *testing.T) {
 }
 
 // A promotion that lost nothing of what the log has goes on in the same log.
-func TestReplicationSlotPromotion(t *testing.T) {
+func TestSlotPromotion(t *testing.T) {
 	t.Parallel()
 	cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"restore_command": "false"}})
 	db := newDatabaseOn(t, cluster, "create table items (id int primary key)")
@@ -228,7 +137,7 @@ func TestReplicationSlotPromotion(t *testing.T) {
 
 // Postgres creates a slot when the transactions open at that moment have ended. That
 // is said, and does not keep walrelay from ending.
-func TestReplicationSlotWaits(t *testing.T) {
+func TestSlotWaits(t *testing.T) {
 	t.Parallel()
 	db := newDatabaseOn(t, newCluster(t, pgtemp.Options{}), "create table items (id int primary key)")
 	open := db.conn(t)
