@@ -8,6 +8,8 @@ ON_POSTGRES := ./integration/... ./pgtemp/... ./replication/...
 # What the matrix runs on every push: the types, and one walk through everything.
 QUICK      := TestTypes|TestSmoke
 FUZZTIME   := 10s
+# How long `make torture` goes on.
+TORTURE    := 10m
 
 # -count=1: go keeps the results of tests, but does not see that the program under
 # test in integration/, which is built and started by them, has changed.
@@ -30,6 +32,12 @@ build: ## build bin/walrelay: static, with the version from git
 test: deps ## run all tests: unit, conformance, integration with Postgres and a browser
 	go vet ./...
 	$(GOTEST) ./...
+
+# Not with -race: the harness leaves the machine to walrelay, which is built with the
+# race detector here too. No timeout: every wait within has its own.
+.PHONY: torture
+torture: deps ## kill walrelay and Postgres for TORTURE (10m), compare what subscribers got
+	WALRELAY_TORTURE=$(TORTURE) go test -count=1 -timeout 0 -v -run '^TestTorture$$' ./integration
 
 .PHONY: test-matrix
 test-matrix: deps ## run the tests that talk to Postgres on 14, 16, 17 and 18

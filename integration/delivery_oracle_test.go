@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/walrelay/walrelay/change"
 )
@@ -32,10 +34,21 @@ func newOracle(t testing.TB, db *database) *oracle {
 type recorded struct {
 	at            change.Position
 	xid           uint32
-	op            string // insert, update, delete or message
+	commit        time.Time
+	op            string // insert, update, delete, truncate or message
 	table         string // of a message its prefix
 	before, after map[string]string
-	content       string // of a message
+	columns       []oracleColumn // of the table at that moment
+	unchanged     []string       // columns whose value is as it was and was not sent
+	size          int            // of the tuples, in bytes
+	truncated     []string       // tables
+	content       string         // of a message
+}
+
+// oracleColumn is one column of a table.
+type oracleColumn struct {
+	name string
+	text bool // JSON has its values in quotes
 }
 
 // read gives everything since the oracle was made.
@@ -53,11 +66,9 @@ func (o *oracle) read(t testing.TB) []recorded {
 		if err := rows.Scan(&data); err != nil {
 			t.Fatal(err)
 		}
-		m, err := pglogrepl.Parse(data)
-		if err != nil {
+		if err := d.message(data); err != nil {
 			t.Fatal(err)
 		}
-		d.message(m)
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
@@ -69,35 +80,71 @@ type oracleDecoder struct {
 	relations map[uint32]*pglogrepl.RelationMessage
 	at        change.Position // of the next change
 	xid       uint32
+	commit    time.Time
 	out       []recorded
 }
 
-func (d *oracleDecoder) message(m pglogrepl.Message) {
-	switch m := m.(type) {
+// message takes one message of pgoutput.
+func (d *oracleDecoder) message(data []byte) error {
+	parsed, err := pglogrepl.Parse(data)
+	if err != nil {
+		return err
+	}
+	switch m := parsed.(type) {
 	case *pglogrepl.RelationMessage:
 		d.relations[m.RelationID] = m
 	case *pglogrepl.BeginMessage:
-		d.at, d.xid = change.Position{Commit: change.LSN(m.FinalLSN)}, m.Xid
+		d.at, d.xid, d.commit = change.Position{Commit: change.LSN(m.FinalLSN)}, m.Xid, m.CommitTime
 	case *pglogrepl.InsertMessage:
-		d.row("insert", m.RelationID, nil, m.Tuple)
+		d.row("insert", m.RelationID, nil, m.Tuple, data)
 	case *pglogrepl.UpdateMessage:
-		d.row("update", m.RelationID, m.OldTuple, m.NewTuple)
+		d.row("update", m.RelationID, m.OldTuple, m.NewTuple, data)
 	case *pglogrepl.DeleteMessage:
-		d.row("delete", m.RelationID, m.OldTuple, nil)
+		d.row("delete", m.RelationID, m.OldTuple, nil, data)
+	case *pglogrepl.TruncateMessage:
+		var tables []string
+		for _, id := range m.RelationIDs {
+			tables = append(tables, d.relations[id].RelationName)
+		}
+		d.add(recorded{op: "truncate", truncated: tables})
 	case *pglogrepl.LogicalDecodingMessage:
 		if m.Transactional {
 			d.add(recorded{op: "message", table: m.Prefix, content: string(m.Content)})
 		}
 	}
+	return nil
 }
 
-func (d *oracleDecoder) row(op string, relation uint32, before, after *pglogrepl.TupleData) {
+// row takes a change of a row; data is the message, whose tuples stand behind its
+// kind and the relation's number.
+func (d *oracleDecoder) row(op string, relation uint32, before, after *pglogrepl.TupleData, data []byte) {
 	r := d.relations[relation]
-	d.add(recorded{op: op, table: r.RelationName, before: columnTexts(r, before), after: columnTexts(r, after)})
+	d.add(recorded{op: op, table: r.RelationName, before: columnTexts(r, before), after: columnTexts(r, after),
+		columns: columnsOf(r), unchanged: unchangedColumns(r, after), size: len(data) - 5})
+}
+
+func columnsOf(r *pglogrepl.RelationMessage) []oracleColumn {
+	out := make([]oracleColumn, len(r.Columns))
+	for i, c := range r.Columns {
+		out[i] = oracleColumn{c.Name, c.DataType == pgtype.TextOID}
+	}
+	return out
+}
+
+func unchangedColumns(r *pglogrepl.RelationMessage, tuple *pglogrepl.TupleData) (names []string) {
+	if tuple == nil {
+		return nil
+	}
+	for i, c := range tuple.Columns {
+		if c.DataType == pglogrepl.TupleDataTypeToast {
+			names = append(names, r.Columns[i].Name)
+		}
+	}
+	return names
 }
 
 func (d *oracleDecoder) add(c recorded) {
-	c.at, c.xid = d.at, d.xid
+	c.at, c.xid, c.commit = d.at, d.xid, d.commit
 	d.at.Index++
 	d.out = append(d.out, c)
 }
