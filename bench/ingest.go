@@ -77,12 +77,24 @@ func (l *lab) load(ctx context.Context, sql string) (end string, err error) {
 	return end, err
 }
 
-// copySlot gives a consumer its own copy and waits until an earlier one is free.
+// copySlot gives a consumer its own copy in place of an earlier one.
 func (l *lab) copySlot(ctx context.Context, name string) error {
+	if err := l.dropSlot(ctx, name); err != nil {
+		return err
+	}
+	return l.cluster.Exec(ctx, `select pg_copy_logical_replication_slot('base', '`+name+`')`)
+}
+
+// dropSlot drops a slot, if it exists, once its consumer has let go of it.
+func (l *lab) dropSlot(ctx context.Context, name string) error {
 	return l.cluster.Exec(ctx,
 		`do $$ begin for i in 1..100 loop exit when not exists (select from pg_replication_slots where slot_name = '`+name+`' and active); perform pg_sleep(0.1); end loop; end $$`,
-		`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '`+name+`'`,
-		`select pg_copy_logical_replication_slot('base', '`+name+`')`)
+		`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '`+name+`'`)
+}
+
+// newSlot makes a slot that begins here.
+func (l *lab) newSlot(ctx context.Context, name string) error {
+	return l.cluster.Exec(ctx, `select pg_create_logical_replication_slot('`+name+`', 'pgoutput')`)
 }
 
 func (l *lab) recvlogical(ctx context.Context, end string) (time.Duration, error) {
@@ -113,12 +125,12 @@ func (l *lab) relay(ctx context.Context, rows int, r *round) error {
 		return err
 	}
 	began := time.Now()
-	p, err := l.startRelay(ctx, "relay")
+	p, err := l.startRelay(ctx, itemsRelay("relay"))
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	s, err := p.subscribe(ctx, from)
+	s, err := p.subscribe(ctx, "items", from)
 	if err != nil {
 		return err
 	}

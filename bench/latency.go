@@ -13,15 +13,15 @@ const latencyRate = 100 // transactions a second
 
 // latencies measures from the return of an INSERT's commit to its event.
 func (l *lab) latencies(ctx context.Context) error {
-	if err := l.copySlotFree(ctx); err != nil {
+	if err := l.newSlot(ctx, "latency"); err != nil {
 		return err
 	}
-	p, err := l.startRelay(ctx, "latency")
+	p, err := l.startRelay(ctx, itemsRelay("latency"))
 	if err != nil {
 		return err
 	}
 	defer p.stop()
-	s, err := p.subscribe(ctx, "")
+	s, err := p.subscribe(ctx, "items", "")
 	if err != nil {
 		return err
 	}
@@ -50,10 +50,6 @@ func (l *lab) latencies(ctx context.Context) error {
 	case <-time.After(30 * time.Second):
 		return fmt.Errorf("latency: not every probe arrived within 30 s")
 	}
-}
-
-func (l *lab) copySlotFree(ctx context.Context) error {
-	return l.cluster.Exec(ctx, `select pg_create_logical_replication_slot('latency', 'pgoutput')`)
 }
 
 // probes inserts n rows at the rate; user_id numbers them.
@@ -108,9 +104,15 @@ func printLatencies(sent, committed []time.Time, at map[int]time.Time) {
 		fromSend = append(fromSend, at[i].Sub(sent[i]))
 		fromCommit = append(fromCommit, at[i].Sub(committed[i]))
 	}
-	slices.Sort(fromSend)
-	slices.Sort(fromCommit)
-	q := func(v []time.Duration, p float64) float64 { return v[int(p*float64(len(v)-1))].Seconds() * 1e3 }
 	fmt.Printf("latency %d tx/s, %d transactions: INSERT sent to event p50 %.2f ms, p99 %.2f ms; COMMIT returned to event p50 %.2f ms, p99 %.2f ms\n",
-		latencyRate, len(sent), q(fromSend, 0.5), q(fromSend, 0.99), q(fromCommit, 0.5), q(fromCommit, 0.99))
+		latencyRate, len(sent), quantile(fromSend, 0.5), quantile(fromSend, 0.99), quantile(fromCommit, 0.5), quantile(fromCommit, 0.99))
+}
+
+// quantile sorts v and gives its p-quantile in milliseconds; 0 of nothing.
+func quantile(v []time.Duration, p float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	slices.Sort(v)
+	return v[int(p*float64(len(v)-1))].Seconds() * 1e3
 }

@@ -1,7 +1,8 @@
 // Bench measures walrelay against Postgres' own consumer, in one run on one machine,
 // and prints ratios:
 //
-//	go run ./bench [-rows 1000000] [-tx 200000] [-rounds 3] [-latency 15s]
+//	go run ./bench [-only bulk,small,latency,storm] [-rounds 3] [-rows 1000000] [-tx 200000] [-latency 15s]
+//		[-connections 5000] [-missed 100000] [-shared 200] [-rate 500] [-calm 5s] [-profiles DIR]
 //
 // It starts a throw-away cluster and builds walrelay itself.
 //
@@ -9,14 +10,21 @@
 //     event at one SSE subscriber, against pg_recvlogical --plugin=pgoutput -f /dev/null
 //     on a copy of the same slot;
 //   - small: -tx transactions of one row, the same way;
-//   - latency: from the return of COMMIT to the event at one subscriber, at 100 tx/s.
+//   - latency: from the return of COMMIT to the event at one subscriber, at 100 tx/s;
+//   - storm: -connections SSE clients drop at once, -missed changes happen while they
+//     are away, all come back at once with their last ids while -rate rows a second
+//     flow: time and CPU until all have what they missed, against one client that
+//     comes back over the same changes. Once with a channel for each client, once with
+//     one for all of which each misses -shared rows. Every client checks that it gets
+//     every row once, in order; the bench fails where that is not so.
 //
-// Both consumers read WAL that is already there. Compare within one run only: the
-// machine's speed drifts.
+// Both consumers of bulk and small read WAL that is already there. Compare within one
+// run only: the machine's speed drifts.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -24,14 +32,19 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/walrelay/walrelay/pgtemp"
 )
 
 type settings struct {
-	rows, tx, rounds int
-	latency          time.Duration
+	only                              string // names of measurements
+	rows, tx, rounds                  int
+	latency                           time.Duration
+	connections, missed, shared, rate int
+	calm                              time.Duration
+	profiles                          string
 }
 
 func main() {
@@ -40,6 +53,13 @@ func main() {
 	flag.IntVar(&s.tx, "tx", 200_000, "transactions of one row")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; medians are printed")
 	flag.DurationVar(&s.latency, "latency", 15*time.Second, "length of the latency measurement")
+	flag.StringVar(&s.only, "only", "bulk,small,latency,storm", "what to measure")
+	flag.IntVar(&s.connections, "connections", 5000, "clients of the storm")
+	flag.IntVar(&s.missed, "missed", 100_000, "changes while the storm's clients are away")
+	flag.IntVar(&s.shared, "shared", 200, "how many of them are in the channel that all clients share")
+	flag.IntVar(&s.rate, "rate", 500, "rows a second during the storm, at least 100")
+	flag.DurationVar(&s.calm, "calm", 5*time.Second, "time before the storm")
+	flag.StringVar(&s.profiles, "profiles", "", "directory for walrelay's CPU profiles of the storms; none by default")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -58,6 +78,9 @@ type lab struct {
 }
 
 func bench(ctx context.Context, s settings) (err error) {
+	if err := s.check(); err != nil {
+		return err
+	}
 	l := &lab{settings: s}
 	if l.dir, err = os.MkdirTemp("", "walrelay-bench"); err != nil {
 		return err
@@ -79,15 +102,54 @@ func bench(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	fmt.Printf("Postgres %d, %d rounds, medians\n", l.cluster.Version(), s.rounds)
-	if err := l.ingest(ctx, "bulk", s.rows, fmt.Sprintf(`insert into items(user_id,status,price,payload)
-		select i%%1000,'open',(i%%9999)/100.0,rpad('row '||i,100,'x') from generate_series(1,%d) i`, s.rows)); err != nil {
-		return err
+	return l.measureAll(ctx)
+}
+
+type measurement struct {
+	name string
+	run  func(*lab, context.Context) error
+}
+
+// measurements in the order in which they run.
+var measurements = []measurement{
+	{"bulk", (*lab).bulk},
+	{"small", (*lab).small},
+	{"latency", (*lab).latencies},
+	{"storm", (*lab).storm},
+}
+
+func (l *lab) measureAll(ctx context.Context) error {
+	for _, m := range measurements {
+		if slices.Contains(strings.Split(l.only, ","), m.name) {
+			if err := m.run(l, ctx); err != nil {
+				return err
+			}
+		}
 	}
-	if err := l.ingest(ctx, "small", s.tx, fmt.Sprintf(`do $$ begin for i in 1..%d loop
-		insert into items(user_id,status,price,payload) values (i%%1000,'new',9.99,rpad('row '||i,100,'x')); commit; end loop; end $$`, s.tx)); err != nil {
-		return err
+	return nil
+}
+
+// check finds settings that would measure nothing, or something else.
+func (s settings) check() error {
+	for name := range strings.SplitSeq(s.only, ",") {
+		if !slices.ContainsFunc(measurements, func(m measurement) bool { return m.name == name }) {
+			return fmt.Errorf("-only: %q is no measurement; name some of bulk,small,latency,storm", name)
+		}
 	}
-	return l.latencies(ctx)
+	if s.rounds < 1 || s.rows < 1 || s.tx < 1 || s.connections < 1 || s.missed < 1 || s.shared < 1 || s.rate < 100 {
+		return errors.New("-rounds, -rows, -tx, -connections, -missed and -shared must be at least 1, -rate at least 100")
+	}
+	return nil
+}
+
+func (l *lab) bulk(ctx context.Context) error {
+	return l.ingest(ctx, "bulk", l.rows, fmt.Sprintf(`insert into items(user_id,status,price,payload)
+		select i%%1000,'open',(i%%9999)/100.0,rpad('row '||i,100,'x') from generate_series(1,%d) i`, l.rows))
+}
+
+func (l *lab) small(ctx context.Context) error {
+	return l.ingest(ctx, "small", l.tx, fmt.Sprintf(`do $$ begin for i in 1..%d loop
+		insert into items(user_id,status,price,payload) values (i%%1000,'new',9.99,rpad('row '||i,100,'x')); commit; end loop; end $$`, l.tx))
 }
 
 func median[T int64 | float64 | time.Duration](v []T) T {

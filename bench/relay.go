@@ -17,14 +17,25 @@ import (
 	"time"
 )
 
-// relay is a walrelay process with one channel, items.
+// relay is a walrelay process.
 type relay struct {
 	cmd         *exec.Cmd
-	base, admin string
+	base, admin string // URLs without a trailing /
 	stderr      bytes.Buffer
 }
 
-func (l *lab) startRelay(ctx context.Context, slot string) (*relay, error) {
+// relayConfig is what differs between the measurements.
+type relayConfig struct {
+	slot, publication string
+	channels          string // the YAML section's lines, indented by two
+}
+
+// itemsRelay has one channel, items.
+func itemsRelay(slot string) relayConfig {
+	return relayConfig{slot, "bench", "  items:\n    table: public.items\n    columns: \"*\"\n    allow: public\n"}
+}
+
+func (l *lab) startRelay(ctx context.Context, c relayConfig) (*relay, error) {
 	dir, err := os.MkdirTemp(l.dir, "relay")
 	if err != nil {
 		return nil, err
@@ -38,8 +49,8 @@ func (l *lab) startRelay(ctx context.Context, slot string) (*relay, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "walrelay.yaml")
-	yaml := fmt.Sprintf("postgres: {url: %q, slot: %s, publication: bench}\nlog: {dir: %q}\nhttp: {listen: %q}\nadmin: {listen: %q}\n"+
-		"channels:\n  items:\n    table: public.items\n    columns: \"*\"\n    allow: public\n", l.cluster.URL("postgres"), slot, filepath.Join(dir, "data"), public, admin)
+	yaml := fmt.Sprintf("postgres: {url: %q, slot: %s, publication: %s}\nlog: {dir: %q}\nhttp: {listen: %q, limits: {per_ip: 1000000}}\nadmin: {listen: %q}\nchannels:\n%s",
+		l.cluster.URL("postgres"), c.slot, c.publication, filepath.Join(dir, "data"), public, admin, c.channels)
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		return nil, err
 	}
@@ -67,12 +78,13 @@ func (p *relay) stop() {
 type subscription struct {
 	body io.ReadCloser
 	in   *bufio.Reader
+	row  []byte // how the line of a row begins
 }
 
 // subscribe asks until the stream is live; from is a last event id or empty.
-func (p *relay) subscribe(ctx context.Context, from string) (*subscription, error) {
+func (p *relay) subscribe(ctx context.Context, channel, from string) (*subscription, error) {
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+"/events/items", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+"/events/"+channel, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +93,7 @@ func (p *relay) subscribe(ctx context.Context, from string) (*subscription, erro
 		if err != nil {
 			continue
 		}
-		s := &subscription{resp.Body, bufio.NewReaderSize(resp.Body, 256<<10)}
+		s := &subscription{resp.Body, bufio.NewReaderSize(resp.Body, 256<<10), []byte(`data: {"channel":"` + channel + `","op":"insert"`)}
 		for {
 			line, err := s.in.ReadSlice('\n')
 			if err != nil || bytes.HasPrefix(line, []byte("event: end")) {
@@ -98,8 +110,6 @@ func (p *relay) subscribe(ctx context.Context, from string) (*subscription, erro
 
 func (s *subscription) close() { _ = s.body.Close() }
 
-var insertData = []byte(`data: {"channel":"items","op":"insert"`)
-
 // next returns the next row event's data line.
 func (s *subscription) next() ([]byte, error) {
 	for {
@@ -107,7 +117,7 @@ func (s *subscription) next() ([]byte, error) {
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return nil, err
 		}
-		if bytes.HasPrefix(line, insertData) {
+		if bytes.HasPrefix(line, s.row) {
 			return line, nil
 		}
 		if bytes.HasPrefix(line, []byte("event: reset")) || bytes.HasPrefix(line, []byte("event: end")) {
@@ -128,54 +138,54 @@ func (s *subscription) skip(n int) error {
 
 // usage reads walrelay's own figures: CPU seconds, heap objects allocated, peak RSS.
 func (p *relay) usage(ctx context.Context) (cpu, mallocs float64, peak int64, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.admin+"/metrics", nil)
+	figures, err := p.metrics(ctx)
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	defer resp.Body.Close()
-	for in := bufio.NewScanner(resp.Body); in.Scan(); {
-		name, value, _ := strings.Cut(in.Text(), " ")
-		switch name {
-		case "go_memstats_mallocs_total":
-			mallocs, err = strconv.ParseFloat(value, 64)
-		}
-		if err != nil {
-			return 0, 0, 0, err
-		}
-	}
-	if cpu, err = cpuSeconds(p.cmd.Process.Pid); err != nil {
+	if cpu, err = p.cpu(); err != nil {
 		return 0, 0, 0, err
 	}
 	peak, err = peakRSS(p.cmd.Process.Pid)
-	return cpu, mallocs, peak, err
+	return cpu, figures["go_memstats_mallocs_total"], peak, err
 }
 
-// cpuSeconds reads utime and stime of /proc/PID/stat (proc(5)), in ticks of 10 ms.
-func cpuSeconds(pid int) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	user, err1 := strconv.ParseFloat(fields[11], 64)
-	system, err2 := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / 100, errors.Join(err1, err2)
-}
+func (p *relay) cpu() (float64, error) { return cpuSeconds(p.cmd.Process.Pid) }
 
-func peakRSS(pid int) (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// metrics reads /metrics: values by name with labels, as they are written there.
+func (p *relay) metrics(ctx context.Context) (map[string]float64, error) {
+	body, err := p.get(ctx, "/metrics")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
-			kb, err := strconv.ParseInt(f[1], 10, 64)
-			return kb * 1024, err
+	out := map[string]float64{}
+	for line := range strings.Lines(string(body)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		i := strings.LastIndexByte(line, ' ')
+		if i < 0 {
+			return nil, fmt.Errorf("metrics: unexpected line %q", line)
+		}
+		if out[line[:i]], err = strconv.ParseFloat(strings.TrimSpace(line[i:]), 64); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
-	return 0, errors.New("no VmHWM in /proc/PID/status")
+	return out, nil
+}
+
+// get reads from the admin listener.
+func (p *relay) get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.admin+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: %s", path, resp.Status)
+	}
+	return io.ReadAll(resp.Body)
 }

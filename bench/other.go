@@ -1,0 +1,16 @@
+//go:build !linux
+
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+var errLinux = errors.New("bench needs Linux: epoll, and the CPU clocks and memory figures of other processes")
+
+func cpuSeconds(int) (float64, error) { return 0, errLinux }
+
+func peakRSS(int) (int64, error) { return 0, errLinux }
+
+func (l *lab) storm(context.Context) error { return errLinux }
