@@ -57,20 +57,25 @@ func TestClientPieces(t *testing.T) {
 // A frame that was cut off comes again, and the id asked for is that of the last whole
 // one.
 func TestClientReturns(t *testing.T) {
-	c := newClient("user/7", feedPrefix(7))
-	if req := string(c.begin("h")); strings.Contains(req, "Last-Event-ID") {
-		t.Errorf("first request %q", req)
-	}
-	whole := readyFrame(false, "0/FF.0.k7x2mq") + rowFrame(1, "0/100.0.k7x2mq")
-	cut := strings.TrimSuffix(rowFrame(2, "0/100.1.k7x2mq"), "\n") // without its blank line
-	if err := c.feed([]byte(response(whole, cut))); err != nil {
-		t.Fatal(err)
-	}
-	if req := string(c.begin("h")); !strings.Contains(req, "\r\nLast-Event-ID: 0/100.0.k7x2mq\r\n") {
-		t.Errorf("second request %q", req)
-	}
-	if err := c.feed([]byte(response(readyFrame(true, "0/100.0.k7x2mq") + rowFrame(2, "0/100.1.k7x2mq")))); err != nil || c.row != 2 {
-		t.Errorf("row %d, %v", c.row, err)
+	const retry = "retry: 2000\n\n"
+	frame := rowFrame(2, "0/100.1.k7x2mq")
+	for cut := 1; cut < len(frame); cut++ {
+		c := newClient("user/7", feedPrefix(7))
+		if req := string(c.begin("h")); strings.Contains(req, "Last-Event-ID") {
+			t.Fatalf("first request %q", req)
+		}
+		if err := c.feed([]byte(response(retry+readyFrame(false, "0/FF.0.k7x2mq")+rowFrame(1, "0/100.0.k7x2mq"), frame[:cut]))); err != nil {
+			t.Fatal(err)
+		}
+		if req := string(c.begin("h")); !strings.Contains(req, "\r\nLast-Event-ID: 0/100.0.k7x2mq\r\n") {
+			t.Fatalf("second request %q", req)
+		}
+		if c.live || c.row != 1 {
+			t.Fatalf("cut at %d: live %t, row %d before the second answer", cut, c.live, c.row)
+		}
+		if err := c.feed([]byte(response(retry + readyFrame(true, "0/100.0.k7x2mq") + frame))); err != nil || !c.live || c.row != 2 {
+			t.Fatalf("cut at %d: live %t, row %d, %v", cut, c.live, c.row, err)
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ type fleet struct {
 	fds     []int // by client, -1 when closed
 	unseen  []int // clients to connect
 	opening int   // connected, without ready
+	most    int   // bounds opening
 	buf     []byte
 
 	// began, late, times and reads are those of the goal: when it was set, how many
@@ -52,7 +53,7 @@ func newFleet(addr string, clients []*client) (*fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	f := &fleet{clients: clients, host: addr, epoll: ep, fds: slices.Repeat([]int{-1}, len(clients)), buf: make([]byte, 256<<10),
+	f := &fleet{clients: clients, host: addr, epoll: ep, fds: slices.Repeat([]int{-1}, len(clients)), most: maxOpening, buf: make([]byte, 256<<10),
 		addr: unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}, calls: make(chan func()), dead: make(chan struct{})}
 	go func() { defer close(f.dead); f.err = f.run() }()
 	return f, nil
@@ -171,7 +172,7 @@ func (f *fleet) run() error {
 
 // open connects clients and sends their requests, as many as may be opening.
 func (f *fleet) open() error {
-	for len(f.unseen) > 0 && f.opening < maxOpening {
+	for len(f.unseen) > 0 && f.opening < f.most {
 		i := f.unseen[0]
 		f.unseen = f.unseen[1:]
 		if err := f.dial(i); err != nil {

@@ -11,11 +11,24 @@ import (
 	"time"
 )
 
-// fakeRelay answers with the rows up to last that come after the client's id; skip, when
-// set, is a row that it leaves out.
-func fakeRelay(t *testing.T, last, skip *atomic.Int64) string {
+// fakeRelay answers with the rows up to last that come after the client's id.
+type fakeRelay struct {
+	last atomic.Int64
+	skip int64 // a row that it leaves out, or 0
+	open atomic.Int64
+}
+
+func newFakeRelay(last, skip int64) *fakeRelay {
+	k := &fakeRelay{skip: skip}
+	k.last.Store(last)
+	return k
+}
+
+func (k *fakeRelay) start(t *testing.T) (addr string) {
 	done := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.open.Add(1)
+		defer k.open.Add(-1)
 		from := int64(0)
 		id := r.Header.Get("Last-Event-ID")
 		if id != "" {
@@ -23,8 +36,8 @@ func fakeRelay(t *testing.T, last, skip *atomic.Int64) string {
 			from, _ = strconv.ParseInt(index, 10, 64)
 		}
 		fmt.Fprint(w, readyFrame(id != "", fmt.Sprintf("0/100.%d.k7x2mq", from)))
-		for n := from + 1; n <= last.Load(); n++ {
-			if n != skip.Load() {
+		for n := from + 1; n <= k.last.Load(); n++ {
+			if n != k.skip {
 				fmt.Fprint(w, rowFrame(int(n), fmt.Sprintf("0/100.%d.k7x2mq", n)))
 			}
 		}
@@ -63,35 +76,55 @@ func (f *fleet) connectTo(row int64, timeout time.Duration) error {
 // A fleet that loses its connections comes back with its ids and goes on where it was.
 func TestFleet(t *testing.T) {
 	t.Parallel()
-	var last, skip atomic.Int64
-	last.Store(10)
-	f := newTestFleet(t, fakeRelay(t, &last, &skip), 100)
-	if err := f.connectTo(10, testPatience); err != nil {
+	for _, n := range []int{1, 100} {
+		k := newFakeRelay(10, 0)
+		f := newTestFleet(t, k.start(t), n)
+		f.most = 7
+		if err := f.connectTo(10, testPatience); err != nil {
+			t.Fatal(err)
+		}
+		for _, last := range []int64{30, 30} { // the second time there is nothing to come
+			if err := f.do(f.drop); err != nil {
+				t.Fatal(err)
+			}
+			for deadline := time.Now().Add(testPatience); k.open.Load() > 0; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d of %d connections are still open", k.open.Load(), n)
+				}
+			}
+			k.last.Store(last)
+			if err := f.connectTo(last, testPatience); err != nil {
+				t.Fatal(err)
+			}
+			if times, live := f.counts(t); times != n || live != n {
+				t.Errorf("%d times and %d live of %d", times, live, n)
+			}
+		}
+		if err := f.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// counts says how many clients reached the goal, and how many are live.
+func (f *fleet) counts(t *testing.T) (times, live int) {
+	if err := f.do(func() {
+		times = len(f.times)
+		for _, c := range f.clients {
+			if c.live {
+				live++
+			}
+		}
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.do(f.drop); err != nil {
-		t.Fatal(err)
-	}
-	last.Store(30)
-	if err := f.connectTo(30, testPatience); err != nil {
-		t.Fatal(err)
-	}
-	var times int
-	if err := f.do(func() { times = len(f.times) }); err != nil || times != 100 {
-		t.Errorf("%d times, %v", times, err)
-	}
-	if err := f.close(); err != nil {
-		t.Error(err)
-	}
+	return times, live
 }
 
 // What one client finds ends the fleet with its error, and so does a server that is gone.
 func TestFleetFails(t *testing.T) {
 	t.Parallel()
-	var last, skip atomic.Int64
-	last.Store(10)
-	skip.Store(4)
-	f := newTestFleet(t, fakeRelay(t, &last, &skip), 3)
+	f := newTestFleet(t, newFakeRelay(10, 4).start(t), 3)
 	err := f.connectTo(10, testPatience)
 	if err == nil || !strings.Contains(err.Error(), "row 5 after row 3") {
 		t.Errorf("a missing row: %v", err)
@@ -100,8 +133,7 @@ func TestFleetFails(t *testing.T) {
 		t.Errorf("close: %v", closed)
 	}
 
-	last.Store(2)
-	f = newTestFleet(t, fakeRelay(t, &last, &skip), 3)
+	f = newTestFleet(t, newFakeRelay(2, 0).start(t), 3)
 	if err := f.connectTo(3, time.Millisecond); err == nil || !strings.Contains(err.Error(), "3 clients are late") {
 		t.Errorf("rows that do not come: %v", err)
 	}
