@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -205,19 +206,26 @@ func lookAtSources(root string) error {
 	})
 }
 
+// addresses are those that freeAddress gave out.
+var addresses sync.Map
+
 // freeAddress is an address on 127.0.0.1 that nobody listens on right now, with a
-// port from a range that neither outgoing connections nor pgtemp use, so that it
-// is still free when a test starts its relay again.
+// port from a range that neither outgoing connections nor pgtemp use, and that no
+// other test gets, so that it is still free when a test starts its relay again.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	var err error
-	for range 50 {
+	err := errors.New("all were given out")
+	for range 200 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(10000))
+		if _, taken := addresses.LoadOrStore(address, true); taken {
+			continue
+		}
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(10000))); err == nil {
+		if l, err = net.Listen("tcp", address); err == nil {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return l.Addr().String()
+			return address
 		}
 	}
 	t.Fatalf("find a free port: %v", err)
