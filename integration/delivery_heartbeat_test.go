@@ -2,6 +2,9 @@ package integration
 
 import (
 	"fmt"
+	"strconv"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/walrelay/walrelay/change"
@@ -41,6 +44,78 @@ func TestHeartbeatsMoveTheID(t *testing.T) {
 	if n := r.metric(t, `walrelay_heartbeats_total{transport="sse"}`); n < 25 {
 		t.Errorf("walrelay_heartbeats_total counts %v", n)
 	}
+}
+
+// A heartbeat's id may stand within a transaction: of one that is still open when it
+// comes, everything follows; of one that walrelay has in part, the rest does, also
+// after a kill.
+func TestHeartbeatsInsideTransactions(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, itemsTable, "create table bulk (id bigserial primary key, body text)")
+	r := startRelay(t, db, settings{http: "heartbeat: 100ms", channels: itemsChannels + "  bulk: {table: public.bulk, allow: public}\n"}.yaml())
+	s := openSSE(t, r.streamURL("items"), nil)
+	s.nextReady(t)
+
+	open := db.conn(t)
+	script(t, []step{{open, "begin"}, {open, insertItem(1)}})
+	db.exec(t, "insert into bulk (body) values ('x')")
+	for target := db.mark(t); positionOf(t, s.lastID).Less(change.Before(target)); {
+		s.nextHeartbeat(t)
+	}
+	early := s.lastID
+	script(t, []step{{open, insertItem(2)}, {open, "commit"}})
+	s.wantRow(t, "insert", "items", 1)
+	s.wantRow(t, "insert", "items", 2)
+	again := openSSE(t, r.streamURL("items"), resumeAt(early))
+	again.nextReady(t)
+	again.wantRow(t, "insert", "items", 1)
+	again.wantRow(t, "insert", "items", 2)
+	again.close()
+
+	const bulk = 100_000
+	db.exec(t, fmt.Sprintf("begin; %s; insert into bulk (body) select 'x' from generate_series(1, %d); %s; %s; commit", insertItem(3), bulk, insertItem(4), insertItem(5)))
+	s.wantRow(t, "insert", "items", 3)
+	commit := positionOf(t, s.lastID).Commit
+	goOn := db.stopWalsender(t)
+	stuck := s.nextHeartbeat(t).id
+	for next := s.nextHeartbeat(t).id; next != stuck; next = s.nextHeartbeat(t).id {
+		stuck = next
+	}
+	if at := positionOf(t, stuck); at.Commit != commit || at.Index == 0 || at.Index > bulk {
+		t.Fatalf("the heartbeats stand still at %s, want a place within the transaction %s", at, commit)
+	}
+	r.kill9(t)
+	goOn()
+	r.start(t)
+	r.waitReady(t)
+	s.reconnect(t)
+	if !s.nextReady(t).Resumed || s.lastID != stuck {
+		t.Errorf("not resumed at %s but %s", stuck, s.lastID)
+	}
+	s.wantRow(t, "insert", "items", 4)
+	s.wantRow(t, "insert", "items", 5)
+	if at := positionOf(t, s.lastID); at != (change.Position{Commit: commit, Index: bulk + 2}) {
+		t.Errorf("the last row is at %s", at)
+	}
+}
+
+// stopWalsender makes the server fall silent to its consumer until goOn.
+func (d *database) stopWalsender(t testing.TB) (goOn func()) {
+	t.Helper()
+	pid, err := strconv.Atoi(d.value(t, "select active_pid from pg_replication_slots where slot_name = $1", d.name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signal := func(s syscall.Signal) {
+		if err := syscall.Kill(pid, s); err != nil {
+			t.Errorf("send %v to the walsender: %v", s, err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	var once sync.Once
+	goOn = func() { once.Do(func() { signal(syscall.SIGCONT) }) }
+	t.Cleanup(goOn)
+	return goOn
 }
 
 // A subscriber that saw no event for longer than the log goes back resumes exactly,

@@ -3,7 +3,6 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -96,56 +95,6 @@ func TestReplicationTransactionNotYetVisible(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLines(t, "row", s.readTo(t, endMark(t, db, "items")), []string{`1.0 items insert {"id":1} {"id":1,"price":1.50}`})
-}
-
-// A large transaction is interrupted in its middle, by the end of walrelay and by
-// the end of the walsender; a subscriber that comes back each time gets every row
-// once.
-func TestReplicationLargeTransactionInterrupted(t *testing.T) {
-	t.Parallel()
-	const rows = 300_000
-	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
-	s := r.live(t, "items")
-	db.exec(t, fmt.Sprintf("insert into items select generate_series(0, %d)", rows-1), "insert into items values (-1)")
-	cut := func() {
-		db.exec(t, "select pg_terminate_backend(active_pid) from pg_replication_slots where active and slot_name = '"+db.name+"'")
-	}
-	kill := func() { r.kill9(t); r.start(t) }
-	interruptions := []func(){cut, kill, kill, cut}
-	done := 0
-	var commit change.LSN
-	for i := 0; i < rows; {
-		if done < len(interruptions) && i%500 == 0 {
-			switch last := r.logLast(t); {
-			case last.Commit != commit:
-			case last.Index == rows-1:
-				t.Fatalf("all rows are logged after %d interruptions", done)
-			case last.Index >= uint64(rows*(done+1)/8):
-				interruptions[done]()
-				done++
-			}
-		}
-		f, ok := s.nextFrame(t)
-		if !ok || f.event == "end" {
-			s.comeBack(t, r)
-			continue
-		}
-		if !f.hasData || f.event == "ready" {
-			continue
-		}
-		at := positionOf(t, f.id)
-		if i == 0 {
-			commit = at.Commit
-		}
-		if at.Commit != commit || at.Index != uint64(i) || !strings.Contains(f.data, fmt.Sprintf(`"row":{"id":%d}`, i)) {
-			t.Fatalf("got %s %s %s, want row %d of %s", f.event, f.id, f.data, i, commit)
-		}
-		i++
-	}
-	if f := s.next(t); !strings.Contains(f.data, `"row":{"id":-1}`) || positionOf(t, f.id).Commit <= commit {
-		t.Errorf("behind the transaction: %s %s", f.id, f.data)
-	}
 }
 
 // logLast is the position of the newest change in the event log; zero while the
