@@ -107,7 +107,7 @@ var errRollback = errors.New("roll back")
 // role makes a role that lasts as long as the cluster.
 func (d *database) role(t testing.TB, options string) (name string) {
 	t.Helper()
-	name = "role_" + d.name[:strings.IndexByte(d.name, '_')]
+	name = d.roleName()
 	d.exec(t, "create role "+name+" login "+options)
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
@@ -116,6 +116,9 @@ func (d *database) role(t testing.TB, options string) (name string) {
 	})
 	return name
 }
+
+// roleName is the name that role gives.
+func (d *database) roleName() string { return "role_" + d.name[:strings.IndexByte(d.name, '_')] }
 
 // as makes the relay connect as this role.
 func (r *relay) as(d *database, role, password string) {

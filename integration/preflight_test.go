@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -322,10 +323,34 @@ func TestPreflightMachine(t *testing.T) {
 		r.wantRefusal(t, test.problem)
 	}
 	unreadableDirectory(t, db)
+	checkMachine(t, db, file)
 	if n := db.value(t, "select count(*) from pg_replication_slots where slot_name = $1", db.name); n != "0" {
 		t.Error("a slot was created")
 	}
 	db.wantWritable(t, "refused")
+}
+
+// checkMachine runs check where serve would not start because of this machine's files:
+// all is told at once, also when Postgres cannot be asked. Nothing is made.
+func checkMachine(t *testing.T, db *database, file string) {
+	t.Helper()
+	r := newRelay(t, db, strings.Replace(standard(publicTables("items")), "http: {", `http: {tls: {cert: "${CERT}", key: "${CERT}"}, `, 1))
+	for _, test := range []struct{ dir, cert, problem string }{
+		{file, "", `log.dir: directory ` + file + `: use ` + file + `: not a directory; fix: make it a directory that user id \d+ may read and write, or name another`},
+		{filepath.Join(file, "log"), "", `log.dir: directory .*/file/log: .*not a directory; fix:`},
+		{filepath.Join(t.TempDir(), "a", "b"), file, `http.tls: cert ` + file + ` and key ` + file + `: .*PEM.*; fix: name a certificate and its key`},
+		{filepath.Join(t.TempDir(), "a", "b"), file + "2", `http.tls: cert .*no such file or directory; fix:`},
+	} {
+		for _, url := range []string{db.url(), "postgres://127.0.0.1:1/nowhere"} {
+			out := runWalrelay(t, append(r.env, "LOG_DIR="+test.dir, "CERT="+test.cert, "DATABASE_URL="+url), "check", "-c", r.config)
+			if re := regexp.MustCompile(`(?m)^error    .*walrelay.yaml:\d+:\d+: ` + test.problem); out.code != 1 || len(re.FindAllString(out.stdout, -1)) != 1 || strings.Count(out.stdout, "error  ") != 1 {
+				t.Errorf("check: exit code %d, want 1 and %s:\n%s%s", out.code, re, out.stdout, out.stderr)
+			}
+		}
+		if _, err := os.Stat(filepath.Dir(test.dir)); err == nil && strings.HasSuffix(test.dir, "a/b") {
+			t.Errorf("check made %s", filepath.Dir(test.dir))
+		}
+	}
 }
 
 // teardown leaves nothing behind, not while walrelay runs, and what it did can be

@@ -5,11 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 )
 
-// unreadableDirectory starts a walrelay whose log directory is not its user's. Root
+// unreadableDirectory checks and starts a walrelay whose log directory is not its user's. Root
 // may read everything, so as root the program runs as another user.
 func unreadableDirectory(t *testing.T, db *database) {
 	t.Helper()
@@ -19,20 +20,27 @@ func unreadableDirectory(t *testing.T, db *database) {
 	if err := os.Mkdir(private, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := r.command(t, "serve", "-c", r.config)
 	r.env = append(r.env, "LOG_DIR="+filepath.Join(private, "log"))
-	cmd.Env = r.env
+	command := func(name string) *exec.Cmd { return r.command(t, name, "-c", r.config) }
 	if os.Geteuid() != 0 {
 		if err := os.Chmod(private, 0); err != nil {
 			t.Fatal(err)
 		}
 	} else {
 		const nobody = 65534
-		cmd = exec.Command(copyFile(t, cmd.Path, dir, 0o755), "serve", "-c", copyFile(t, r.config, dir, 0o644))
-		cmd.Env, cmd.Dir = r.env, dir
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		program, config := copyFile(t, walrelay(t), dir, 0o755), copyFile(t, r.config, dir, 0o644)
+		command = func(name string) *exec.Cmd {
+			cmd := exec.Command(program, name, "-c", config)
+			cmd.Env, cmd.Dir = r.env, dir
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			return cmd
+		}
 	}
-	r.process = startProcess(t, cmd)
+	out := startProcess(t, command("check")).wait(t)
+	if !regexp.MustCompile(`^error    .*: log.dir: directory `+private+`/log: .*permission denied; fix: make it a directory that user id \d+ may read and write`).MatchString(out.stdout) || out.code != 1 {
+		t.Errorf("check: exit code %d:\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	r.process = startProcess(t, command("serve"))
 	r.wantRefusal(t, `open event log `+private+`/log: .*permission denied: make the directory and its files writable for user id \d+`)
 }
 

@@ -14,11 +14,11 @@ func TestSlotWALBudget(t *testing.T) {
 	t.Parallel()
 	db := newDatabaseOn(t, newCluster(t, pgtemp.Options{}), "create table items (id int primary key)")
 	const budget = 4 << 20
-	r := startRelay(t, db, strings.Replace(standard(publicTables("items")), "postgres: {", "postgres: {wal_budget: 4MiB, ", 1))
+	r := startHoldable(t, db, strings.Replace(standard(publicTables("items")), "postgres: {", "postgres: {wal_budget: 4MiB, ", 1))
 	s := r.live(t, "items")
 	ids := seen(t, db, s, 2)
 	release := r.hold(t, db)
-	stop := db.consume(t)
+	other := db.consume(t)
 	release()
 	r.wantSlot(t, "in_use", "replication slot")
 	const much = "the slot holds back much WAL"
@@ -37,7 +37,7 @@ func TestSlotWALBudget(t *testing.T) {
 	}
 	r.wantServed(t, ids[0])
 
-	stop()
+	other.stop()
 	r.wantSlot(t, "streaming", "")
 	// The slot lets go of WAL at the next checkpoint that walrelay has seen.
 	written := db.walEnd(t)

@@ -61,7 +61,7 @@ func testSlotGap(t *testing.T, cause string, sql ...string) {
 func TestSlotMissing(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
+	r := startHoldable(t, db, standard(publicTables("items")))
 	s := r.live(t, "items")
 	ids := seen(t, db, s, 2)
 	release := r.hold(t, db)
@@ -81,7 +81,7 @@ func TestSlotMissing(t *testing.T) {
 func TestSlotAhead(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
+	r := startHoldable(t, db, standard(publicTables("items")))
 	s := r.live(t, "items")
 	ids := seen(t, db, s, 2)
 	release := r.hold(t, db)
@@ -99,7 +99,7 @@ func TestSlotAhead(t *testing.T) {
 func TestSlotBehind(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
+	r := startHoldable(t, db, standard(publicTables("items")))
 	s := r.live(t, "items")
 	db.exec(t, "select pg_copy_logical_replication_slot('"+db.name+"', '"+db.name+"_old')")
 	ids := seen(t, db, s, 2)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/walrelay/walrelay/change"
 )
 
 // wantResetTo subscribes at an id that cannot be resumed, and checks that the client
@@ -159,18 +161,32 @@ func (r *relay) wantGap(t testing.TB, db *database, s *sse, id string, row int) 
 	r.wantSlot(t, "streaming", "")
 }
 
+// startHoldable starts a walrelay that connects as a role of its own, which owns the
+// tables; see hold.
+func startHoldable(t testing.TB, db *database, config string) *relay {
+	t.Helper()
+	role := db.role(t, "replication in role pg_read_all_stats")
+	db.exec(t, "grant create on database "+db.name+" to "+role, "alter table items owner to "+role)
+	r := newRelay(t, db, config)
+	r.as(db, role, "")
+	r.start(t)
+	r.waitReady(t)
+	return r
+}
+
 // hold ends the stream and keeps it down, with the slot free, until release is
-// called: the publication does not suit walrelay meanwhile.
+// called: the role may not use replication meanwhile.
 func (r *relay) hold(t testing.TB, db *database) (release func()) {
 	t.Helper()
-	db.exec(t, "alter publication "+db.name+" set (publish = 'insert')",
+	db.exec(t, "alter role "+db.roleName()+" noreplication",
 		"select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '"+db.name+"'")
-	r.waitReason(t, "postgres", "it does not publish all of")
+	r.waitReason(t, "postgres", held)
 	db.waitSlotFree(t)
-	return func() {
-		db.exec(t, "alter publication "+db.name+" set (publish = 'insert, update, delete, truncate')")
-	}
+	return func() { db.exec(t, "alter role "+db.roleName()+" replication") }
 }
+
+// held is what walrelay says while it is held.
+const held = "it may not use replication"
 
 // printedSQL is the statement that a message tells to run.
 func printedSQL(t testing.TB, message string) string {
@@ -182,8 +198,23 @@ func printedSQL(t testing.TB, message string) string {
 	return m[1]
 }
 
-// consume streams from the slot as another program would, and confirms nothing.
-func (d *database) consume(t testing.TB) (stop func()) {
+// consumer streams from a slot as another program would.
+type consumer struct{ conn *pgconn.PgConn }
+
+// consume takes the database's slot. It confirms nothing by itself.
+func (d *database) consume(t testing.TB) *consumer {
+	t.Helper()
+	c := &consumer{d.replication(t)}
+	if err := pglogrepl.StartReplication(t.Context(), c.conn, d.name, 0, pglogrepl.StartReplicationOptions{
+		PluginArgs: []string{"proto_version '1'", "publication_names '" + d.name + "'"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// replication is a replication connection, which is closed when the test ends.
+func (d *database) replication(t testing.TB) *pgconn.PgConn {
 	t.Helper()
 	cfg, err := pgconn.ParseConfig(d.url())
 	if err != nil {
@@ -195,16 +226,21 @@ func (d *database) consume(t testing.TB) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop = func() {
-		_ = conn.Close(context.WithoutCancel(t.Context())) // it may be closed already
-	}
-	t.Cleanup(stop)
-	if err := pglogrepl.StartReplication(t.Context(), conn, d.name, 0, pglogrepl.StartReplicationOptions{
-		PluginArgs: []string{"proto_version '1'", "publication_names '" + d.name + "'"},
-	}); err != nil {
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) }) // it may be closed already
+	return conn
+}
+
+// confirm moves the slot on.
+func (c *consumer) confirm(t testing.TB, at change.LSN) {
+	t.Helper()
+	if err := pglogrepl.SendStandbyStatusUpdate(t.Context(), c.conn, pglogrepl.StandbyStatusUpdate{WALWritePosition: pglogrepl.LSN(at)}); err != nil {
 		t.Fatal(err)
 	}
-	return stop
+}
+
+// stop lets go of the slot.
+func (c *consumer) stop() {
+	_ = c.conn.Close(context.Background()) // the server notices either way
 }
 
 // loseWAL writes WAL until the server has given the slot up, which walrelay must not

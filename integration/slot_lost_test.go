@@ -90,7 +90,7 @@ func TestSlotIdleTimeout(t *testing.T) {
 	}
 	t.Logf("Postgres %d: the slot is lost by %s", sharedCluster(t).Version(), reason)
 	db := newDatabaseOn(t, newCluster(t, opts), "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
+	r := startHoldable(t, db, standard(publicTables("items")))
 	s := r.live(t, "items")
 	ids := seen(t, db, s, 2)
 	release := r.hold(t, db)

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/walrelay/walrelay/pgtemp"
 )
 
@@ -82,7 +80,7 @@ func TestSlotUnknown(t *testing.T) {
 func TestSlotFree(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
+	r := startHoldable(t, db, standard(publicTables("items")))
 	s := r.live(t, "items")
 	ids := seen(t, db, s, 2)
 	release := r.hold(t, db)
@@ -90,14 +88,14 @@ func TestSlotFree(t *testing.T) {
 	db.exec(t, fmt.Sprintf("select pg_replication_slot_advance('%s', greatest(confirmed_flush_lsn, '0/0'::pg_lsn + %.0f)) from pg_replication_slots where slot_name = '%s'",
 		db.name, r.metric(t, "walrelay_log_durable_lsn"), db.name))
 	r.wantSlot(t, "free", "slot "+db.name+": nobody streams from it; fix: none here, walrelay does once the other reasons are gone")
-	r.stderr.waitFor(t, "level=ERROR.*replication stays down until somebody mends this.*does not publish all of.*fix: ALTER PUBLICATION")
+	r.stderr.waitFor(t, "level=ERROR.*replication stays down until somebody mends this.*"+held+".*fix: ALTER ROLE")
 	r.wantServed(t, ids[0])
 	release()
 	r.wantSlot(t, "streaming", "")
 	db.exec(t, "insert into items values (3)")
 	s.wantRow(t, "insert", "items", 3)
 	r.stderr.waitFor(t, "replication is back")
-	if n := strings.Count(r.stderr.String(), "does not publish all of"); n != 1 {
+	if n := strings.Count(r.stderr.String(), held); n != 1 {
 		t.Errorf("the cause was told %d times:\n%s", n, r.stderr)
 	}
 }
@@ -134,11 +132,11 @@ func TestSlotInUse(t *testing.T) {
 func TestSlotInUseLater(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
+	r := startHoldable(t, db, standard(publicTables("items")))
 	s := r.live(t, "items")
 	ids := seen(t, db, s, 2)
 	release := r.hold(t, db)
-	stop := db.consume(t)
+	other := db.consume(t)
 	release()
 	got := r.wantSlot(t, "in_use", `replication slot "`+db.name+`" is in use by another process \(walsender PID \d+, application another from 127.0.0.1\); fix: .*pg_terminate_backend\(\d+\);`)
 	if got.Slot.Retained == nil {
@@ -148,11 +146,45 @@ func TestSlotInUseLater(t *testing.T) {
 	r.stderr.waitFor(t, "level=ERROR.*stays down.*is in use by another process")
 	r.wantServed(t, ids[0])
 	db.exec(t, "insert into items values (3)")
-	stop()
+	other.stop()
 	s.wantRow(t, "insert", "items", 3)
 	r.wantSlot(t, "streaming", "")
-	if n := strings.Count(r.stderr.String(), "stays down"); n > 2 { // the publication, and this
+	if n := strings.Count(r.stderr.String(), "stays down"); n > 2 { // what held it, and this
 		t.Errorf("told %d times:\n%s", n, r.stderr)
+	}
+}
+
+// Another process consumes from the slot. As long as it does, walrelay serves what its
+// log has; what it has missed is told once, when it has the slot again.
+func TestSlotInUseConsumed(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table items (id int primary key)")
+	r := startHoldable(t, db, standard(publicTables("items")))
+	s := r.live(t, "items")
+	ids := seen(t, db, s, 2)
+	release := r.hold(t, db)
+	other := db.consume(t)
+	release()
+	r.wantSlot(t, "in_use", "replication slot")
+	for i := range 3 {
+		db.exec(t, fmt.Sprintf("insert into items values (%d)", 3+i))
+		other.confirm(t, db.walEnd(t))
+		failed := r.readiness(t).Slot.AsOf
+		eventually(t, func() string { // it is looked at after each attempt
+			if r.readiness(t).Slot.AsOf.Equal(failed) {
+				return "there was no further attempt"
+			}
+			return ""
+		})
+		r.wantServed(t, ids[0])
+	}
+	if strings.Contains(r.stderr.String(), "cannot be continued") {
+		t.Fatalf("a gap before the slot is walrelay's again:\n%s", r.stderr)
+	}
+	other.stop()
+	r.wantGap(t, db, s, ids[1], 10)
+	if n := strings.Count(r.stderr.String(), "cannot be continued"); n != 1 {
+		t.Errorf("%d gaps:\n%s", n, r.stderr)
 	}
 }
 
@@ -192,7 +224,7 @@ func TestSlotWrong(t *testing.T) {
 func TestSlotWrongLater(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
+	r := startHoldable(t, db, standard(publicTables("items")))
 	s := r.live(t, "items")
 	ids := seen(t, db, s, 2)
 	release := r.hold(t, db)
@@ -235,16 +267,7 @@ func TestSlotFailover(t *testing.T) {
 	if m == nil {
 		t.Fatalf("check says %s%s", out.stdout, out.stderr)
 	}
-	cfg, err := pgconn.ParseConfig(db.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.RuntimeParams["replication"] = "database"
-	conn, err := pgconn.ConnectConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
+	conn := db.replication(t)
 	if _, err := conn.Exec(t.Context(), m[1]).ReadAll(); err != nil {
 		t.Fatalf("%s: %v", m[1], err)
 	}

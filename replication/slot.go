@@ -35,14 +35,15 @@ type Slot struct {
 	Failover bool
 }
 
-// Columns that only newer servers have are taken from the row's JSON.
+// Columns that only newer servers have are taken from the row's JSON. Postgres 16 says
+// conflicting of every invalidated slot; only removed WAL takes restart_lsn away.
 const slotSQL = `
 select s.slot_name, coalesce(s.plugin, ''), s.slot_type, coalesce(s.database, ''), current_database(), s.active, coalesce(s.active_pid, 0),
        coalesce((select format(', application %s from %s', a.application_name, coalesce(host(a.client_addr), 'a local socket'))
                    from pg_stat_activity a where a.pid = s.active_pid), ''),
        coalesce(s.wal_status, ''),
        coalesce(to_jsonb(s) ->> 'invalidation_reason',
-                case when (to_jsonb(s) ->> 'conflicting')::bool then 'conflict' when s.wal_status = 'lost' then 'wal_removed' end, ''),
+                case when s.wal_status <> 'lost' then '' when (to_jsonb(s) ->> 'conflicting')::bool and s.restart_lsn is not null then 'conflict' else 'wal_removed' end, ''),
        coalesce(s.confirmed_flush_lsn - '0/0', 0)::bigint, coalesce(s.restart_lsn - '0/0', 0)::bigint,
        coalesce(case when pg_is_in_recovery() then pg_last_wal_receive_lsn() else pg_current_wal_lsn() end - '0/0', 0)::bigint,
        coalesce(s.safe_wal_size, 0), s.safe_wal_size is not null, s.temporary, coalesce((to_jsonb(s) ->> 'failover')::bool, true)
