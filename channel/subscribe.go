@@ -1,10 +1,6 @@
 package channel
 
-import (
-	"context"
-
-	"github.com/walrelay/walrelay/change"
-)
+import "context"
 
 // Request asks for a subscription.
 type Request struct {
@@ -118,11 +114,6 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 	}
 	if id.At.Less(h.events.Bounds().Floor) {
 		return id, h.belowFloor(id)
-	}
-	for _, a := range v.audiences {
-		if since := h.events.Since(a.rule.Schema + "." + a.rule.Table); since > 0 && id.At.Less(change.Before(since)) {
-			return id, ReasonGap
-		}
 	}
 	return id, ""
 }

@@ -118,7 +118,8 @@ func TestTableAddedLater(t *testing.T) {
 		h.tx(insert(2, 1, "b"))
 		synctest.Wait()
 		h.log.setSince(0x110)
-		want(t, drain(h.subscribe("0/100.0", "all"))[1:], `reset 0/11F.0 {"channel":"all","reason":"gap"}`)
+		want(t, drain(h.subscribe("0/100.0", "all"))[1:], `reset 0/10F.0 {"channel":"all","reason":"gap"}`,
+			`insert 0/110.0 {"channel":"all","op":"insert","key":{"id":2},"row":{"id":2,"room":1,"body":"b"}`)
 		want(t, drain(h.subscribe("0/110", "all"))[1:], `insert 0/110.0 {"channel":"all","op":"insert","key":{"id":2},"row":{"id":2,"room":1,"body":"b"}`)
 	})
 }

@@ -3,23 +3,34 @@ package replication
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// members says of each configured table that exists, schema.name, how it is a member
-// of the publication: the text changes when the table was made anew, was taken out of
-// the publication and put back, or when what the publication publishes was altered, be
-// it back to what it was. Changes made in between are not in the stream.
-type members map[string]string
+// membership is what the configured tables are to the publication at one moment.
+// Immutable.
+type membership struct {
+	// members says of each table that exists, schema.name, how it is a member. The text
+	// changes when the table was made anew, when it was taken out of the publication and
+	// put back, and when what the publication publishes was altered, be it back to what
+	// it was: changes made in between are not in the stream.
+	members map[string]string
+	// fitness says what else decides whether a table may be a member.
+	fitness map[string]string
+}
+
+func (m *membership) equal(o *membership) bool {
+	return maps.Equal(m.members, o.members) && maps.Equal(m.fitness, o.fitness)
+}
 
 // membersSQL takes the names of the tables' schemas, of the tables, and of the
-// publication. Object ids are never given twice to what lives; xmin is that of the
-// last change of the row.
+// publication. An xmin is that of the last change of a catalog row.
 const membersSQL = `
 select w.schema || '.' || w.name,
        format('table %s%s', c.oid, coalesce((
-         select format(', publication %s.%s, member %s.%s', p.oid, p.xmin, r.oid, r.xmin)
+         select format(', member %s.%s of publication %s.%s', r.oid, r.xmin, p.oid, p.xmin)
            from pg_publication p join pg_publication_rel r on r.prpubid = p.oid
           where p.pubname = $3 and r.prrelid = c.oid), '')),
        format('%s %s', c.relreplident, exists (select from pg_index i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)))
@@ -27,24 +38,57 @@ select w.schema || '.' || w.name,
   join pg_namespace n on n.nspname = w.schema
   join pg_class c on c.relnamespace = n.oid and c.relname = w.name`
 
-// readMembers gives the members, and what of the tables decides whether they may be
-// members; a change of that is worth another preflight.
-func readMembers(ctx context.Context, conn *pgx.Conn, t Target) (now, fitness members, err error) {
+func readMembership(ctx context.Context, conn *pgx.Conn, t Target) (*membership, error) {
 	schemas, names := make([]string, len(t.Tables)), make([]string, len(t.Tables))
 	for i, spec := range t.Tables {
 		schemas[i], names[i] = spec.Schema, spec.Name
 	}
-	now, fitness = members{}, members{}
+	m := &membership{members: map[string]string{}, fitness: map[string]string{}}
 	rows, err := conn.Query(ctx, membersSQL, schemas, names, t.Publication)
 	if err == nil {
 		var table, member, fit string
 		_, err = pgx.ForEachRow(rows, []any{&table, &member, &fit}, func() error {
-			now[table], fitness[table] = member, fit
+			m.members[table], m.fitness[table] = member, fit
 			return nil
 		})
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read how tables are members of publication %s: %w", t.Publication, err)
+		return nil, fmt.Errorf("read how tables are members of publication %s: %w", t.Publication, err)
 	}
-	return now, fitness, nil
+	return m, nil
+}
+
+// rejoined reports whether a table is a member now, but not the one that it was when
+// the log went on last.
+func (m *membership) rejoined(table string, was map[string]string) bool {
+	now := m.members[table]
+	return was[table] != "" && strings.Contains(now, "member") && now != was[table]
+}
+
+// lookAtMembership ends the session when somebody has altered the publication or its
+// tables since that began: what this means for the log is for the next one to find out.
+func (s *Source) lookAtMembership(ctx context.Context, conn *pgx.Conn) error {
+	was := s.membership.Load()
+	if was == nil {
+		return nil
+	}
+	now, err := readMembership(ctx, conn, s.o.Target)
+	if err == nil && !now.equal(was) && s.membership.Load() == was {
+		poke(s.altered)
+	}
+	return err
+}
+
+// awaitAltered returns when somebody has altered the publication, or when ctx ends.
+func (s *Source) awaitAltered(ctx context.Context) error {
+	select {
+	case <-s.altered: // of a session before: it is over already
+	default:
+	}
+	select {
+	case <-s.altered:
+		return fmt.Errorf("publication %s or a table of it was altered or made anew: looking at all of it again", s.o.Publication)
+	case <-ctx.Done():
+		return nil
+	}
 }

@@ -52,7 +52,10 @@ func (s *Source) lookAtSlot(ctx context.Context, cat *catalog) look {
 		l.err = err
 		return l
 	}
-	if l.slot, l.end, l.err = readSlot(ctx, conn, s.o.Slot); l.err != nil {
+	if l.slot, l.end, l.err = readSlot(ctx, conn, s.o.Slot); l.err == nil {
+		l.err = s.lookAtMembership(ctx, conn)
+	}
+	if l.err != nil {
 		cat.close() // it was made at the last look, and the server may have restarted since
 	}
 	return l

@@ -11,34 +11,62 @@ import (
 	"github.com/walrelay/walrelay/change"
 )
 
-// publish brings the publication to the configured tables.
+// publish brings the publication to the configured tables and returns what they are to
+// it then.
 //
-// A table that is added while a slot exists is complete in the log only from then
-// on: the log remembers where, so that an id from before is not continued on its
-// channels as if nothing had been missed.
-func (s *Source) publish(ctx context.Context, conn *pgx.Conn, p *Preflight) error {
-	var late []TableSpec
-	if id, _ := s.o.Log.Identity(); id != "" && p.Slot != nil {
-		for _, spec := range s.o.Tables {
-			if s.o.Log.Since(spec.fullName()) == unknownLSN { // the last attempt ended in between
-				late = append(late, spec)
-			}
-		}
-		for _, spec := range p.unpublished(s.o.Target) {
-			if err := s.o.Log.SetSince(ctx, spec.fullName(), unknownLSN); err != nil {
-				return err
-			}
-			late = append(late, spec)
-		}
+// A table that is added while a slot exists, by walrelay or by somebody who had taken
+// it out, is complete in the log only from then on: the log remembers where, so that
+// nobody is continued on its channels as if nothing had been missed.
+func (s *Source) publish(ctx context.Context, conn *pgx.Conn, p *Preflight) (*membership, error) {
+	before, err := readMembership(ctx, conn, s.o.Target)
+	if err != nil {
+		return nil, err
+	}
+	late, err := s.markLate(ctx, p, before)
+	if err != nil {
+		return nil, err
 	}
 	changed, err := p.ensurePublication(ctx, conn, s.o.Target)
 	for _, sql := range changed {
 		s.log.Info("publication prepared", "sql", sql)
 	}
-	if err != nil || len(late) == 0 {
-		return err
+	if err != nil {
+		return nil, err
 	}
-	return s.noteSince(ctx, conn, p, late)
+	after, err := readMembership(ctx, conn, s.o.Target)
+	if err != nil {
+		return nil, err
+	}
+	if len(changed) == 0 && !after.equal(before) {
+		return nil, fmt.Errorf("prepare publication %s: somebody else altered it meanwhile", s.o.Publication)
+	}
+	return after, s.noteSince(ctx, conn, p, late)
+}
+
+// markLate notes durably which tables the log lacks changes of, before they are
+// published, and returns them.
+func (s *Source) markLate(ctx context.Context, p *Preflight, now *membership) (late []TableSpec, err error) {
+	if id, _ := s.o.Log.Identity(); id == "" || p.Slot == nil { // a new log is complete from its beginning
+		return nil, nil
+	}
+	was, joins := s.o.Log.Members(), map[string]bool{}
+	for _, spec := range p.unpublished(s.o.Target) {
+		joins[spec.fullName()] = true
+	}
+	for _, spec := range s.o.Tables {
+		name := spec.fullName()
+		switch {
+		case s.o.Log.Since(name) == unknownLSN: // the last attempt ended in between
+		case joins[name], now.rejoined(name, was):
+			if err := s.o.Log.SetSince(ctx, name, unknownLSN); err != nil {
+				return nil, err
+			}
+		default:
+			continue
+		}
+		late = append(late, spec)
+	}
+	return late, nil
 }
 
 // unknownLSN: added, but not known where; greater than every position.
@@ -48,6 +76,9 @@ const unknownLSN = change.LSN(math.MaxUint64)
 // published (of those the stream has only what they write from then on) and notes
 // where the tables are complete.
 func (s *Source) noteSince(ctx context.Context, conn *pgx.Conn, p *Preflight, late []TableSpec) error {
+	if len(late) == 0 {
+		return nil
+	}
 	for _, spec := range late {
 		if t := p.Tables[spec.fullName()]; t != nil {
 			if err := s.awaitWriters(ctx, conn, spec, t.OID); err != nil {
@@ -55,12 +86,14 @@ func (s *Source) noteSince(ctx context.Context, conn *pgx.Conn, p *Preflight, la
 			}
 		}
 	}
+	// A message of no consequence, so that the place lies behind all that clients have
+	// seen, also in a database where nothing happens.
 	var lsn int64
-	if err := conn.QueryRow(ctx, "select pg_current_wal_insert_lsn() - '0/0'").Scan(&lsn); err != nil {
-		return fmt.Errorf("read the WAL position after extending the publication: %w", err)
+	if err := conn.QueryRow(ctx, "select pg_logical_emit_message(false, 'walrelay joined', '') - '0/0'").Scan(&lsn); err != nil {
+		return fmt.Errorf("mark in the WAL where the publication has all tables: %w", err)
 	}
 	for _, spec := range late {
-		s.log.Info("table added to a running publication: ids from before get reset{gap} on its channels", "table", spec.fullName(), "complete_from", change.LSN(lsn).String())
+		s.log.Info("table joined a running publication: clients from before get reset{gap} on its channels", "table", spec.fullName(), "complete_from", change.LSN(lsn).String())
 		if err := s.o.Log.SetSince(ctx, spec.fullName(), change.LSN(lsn)); err != nil {
 			return err
 		}

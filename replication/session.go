@@ -61,7 +61,8 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 	return s.stream(ctx, repl, cat, last, timeout)
 }
 
-// stream runs receiver and confirmer until one of them ends. timeout is
+// stream runs receiver and confirmer until one of them ends, or until somebody alters
+// the publication. timeout is
 // wal_sender_timeout.
 func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, timeout time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -77,6 +78,7 @@ func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, 
 	}
 	g.Go(func() error { return r.run(ctx) })
 	g.Go(func() error { return s.confirmAlways(ctx, repl, asked, timeout) })
+	g.Go(func() error { return s.awaitAltered(ctx) })
 	g.Go(func() error { // ends the receiver, which reads without a deadline
 		<-ctx.Done()
 		_ = repl.Conn().Close() // the error that matters is the one that ended ctx
@@ -127,7 +129,8 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	if err != nil {
 		return err
 	}
-	if err := s.publish(ctx, conn, p); err != nil {
+	tables, err := s.publish(ctx, conn, p)
+	if err != nil {
 		return err
 	}
 	fault.At(fault.PublicationReady)
@@ -142,7 +145,11 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	} else {
 		confirmed = p.Slot.Confirmed
 	}
-	return s.reconcile(ctx, repl, ident, created, confirmed)
+	if err := s.reconcile(ctx, repl, ident, created, confirmed); err != nil {
+		return err
+	}
+	s.membership.Store(tables)
+	return s.o.Log.SetMembers(ctx, tables.members)
 }
 
 // identify makes sure that the log belongs to this cluster, before anything is made

@@ -34,6 +34,10 @@ type Log interface {
 	// on; Since is what was noted, 0 for nothing.
 	SetSince(ctx context.Context, table string, since change.LSN) error
 	Since(table string) change.LSN
+	// SetMembers notes durably how tables, schema.name, are members of the publication;
+	// Members is what was noted last. Begin forgets it.
+	SetMembers(ctx context.Context, members map[string]string) error
+	Members() map[string]string
 	// SetTimeline records a promotion that the log survives.
 	SetTimeline(ctx context.Context, timeline uint32) error
 }
@@ -71,6 +75,10 @@ type Source struct {
 	lookNow chan struct{}
 	// mended wakes keepStreaming: what kept it down has gone.
 	mended chan struct{}
+	// membership is what the session found when it began; nil before the first.
+	membership atomic.Pointer[membership]
+	// altered ends the session: watch has found another membership.
+	altered chan struct{}
 	// told are the findings of the last preflight.
 	told news
 }
@@ -84,7 +92,7 @@ func New(o Options) *Source {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Source{o: o, log: o.Logger, inflow: newInflow(), idle: make(chan struct{}, 1), confirm: make(chan struct{}, 1),
-		lookNow: make(chan struct{}, 1), mended: make(chan struct{}, 1)}
+		lookNow: make(chan struct{}, 1), mended: make(chan struct{}, 1), altered: make(chan struct{}, 1)}
 	s.idle <- struct{}{}
 	s.state.begin(PhaseConnecting)
 	return s
