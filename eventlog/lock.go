@@ -53,15 +53,19 @@ func writePID(f *os.File) error {
 	return err
 }
 
-// makeDir makes dir where it is missing, and its name durable.
+// makeDir makes dir and those above it where they are missing, and their names durable.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	parent := filepath.Dir(filepath.Clean(dir))
+	if err := makeDir(parent); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(filepath.Clean(dir)))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 // syncDir makes renames and removals in dir durable.
