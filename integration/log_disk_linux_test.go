@@ -32,7 +32,7 @@ func TestLogDiskFull(t *testing.T) {
 	walsender := db.value(t, "select active_pid from pg_replication_slots where slot_name = $1", db.name)
 
 	disk.fill(t)
-	const rows = 4000 // of 4 KiB
+	const rows = 1500 // of 4 KiB
 	db.exec(t, fmt.Sprintf("insert into items select n, (select string_agg(md5(random()::text), '') from generate_series(1, 125) where n > 0) from generate_series(1, %d) n", rows))
 	r.waitUnready(t, "event log cannot be written")
 	r.waitUnready(t, disk.fix())
@@ -79,7 +79,7 @@ func TestLogDiskFull(t *testing.T) {
 	}
 
 	disk.fill(t)
-	db.exec(t, fmt.Sprintf("insert into items select n, repeat('x', 3000) from generate_series(%d, %d) n", rows+1, rows+2000))
+	db.exec(t, fmt.Sprintf("insert into items select n, repeat('x', 3000) from generate_series(%d, %d) n", rows+1, rows+500))
 	r.waitUnready(t, "event log cannot be written")
 	s.next(t) // is served what is not on disk
 	r.kill9(t)
@@ -100,7 +100,7 @@ func TestLogDiskFull(t *testing.T) {
 		t.Errorf("confirmed_flush_lsn moved from %s to %s after a start on a full disk", stuck, at)
 	}
 	disk.makeRoom(t)
-	for i := rows + 2; i <= rows+2000; i++ {
+	for i := rows + 2; i <= rows+500; i++ {
 		if f := s.next(t); !strings.Contains(f.data, fmt.Sprintf(`"id":%d,`, i)) {
 			t.Fatalf("got %s %s %.80s, want row %d", f.event, f.id, f.data, i)
 		}

@@ -25,6 +25,13 @@ func numbered(maxBytes, http string) string {
 	return settings{http: http, log: "max_bytes: " + maxBytes, channels: "  items: {table: public.items, allow: public}\n"}.yaml()
 }
 
+// quietConfig has a channel of the same name for each table, and no heartbeats: a wait
+// for an event that does not come then ends.
+func quietConfig(tables ...string) string {
+	_, channels, _ := strings.Cut(publicTables(tables...), "\n")
+	return settings{http: "heartbeat: 5m", channels: channels}.yaml()
+}
+
 // insertNumbered commits the rows from first to last, each in a transaction of its
 // own, with 4 KB that cannot be compressed.
 func insertNumbered(t testing.TB, db *database, first, last int) {

@@ -14,7 +14,7 @@ import (
 func TestLogReplayWithoutNewWrites(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, numberedTable)
-	r := startRelay(t, db, numbered("4MiB", ""))
+	r := startRelay(t, db, numbered("4MiB", "heartbeat: 5m"))
 	w := liveWitness(t, r)
 	insertNumbered(t, db, 1, 50)
 	w.wantExact(t, 50)
@@ -92,7 +92,7 @@ func TestLogIdleRestarts(t *testing.T) {
 func TestResumeAtTheEdges(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, numberedTable)
-	r := startRelay(t, db, numbered("1MiB", ""))
+	r := startRelay(t, db, numbered("1MiB", "heartbeat: 5m"))
 	w := liveWitness(t, r)
 	const rows = 600
 	for first := 1; first <= rows; first += 50 {

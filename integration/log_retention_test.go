@@ -20,7 +20,7 @@ func TestLogRetentionPassesClients(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			db := newDatabase(t, numberedTable)
-			r := startRelay(t, db, settings{http: "limits: {queue: 64KiB}", log: c.log, channels: "  items: {table: public.items, allow: public}\n"}.yaml())
+			r := startRelay(t, db, settings{http: "heartbeat: 5m, limits: {queue: 64KiB}", log: c.log, channels: "  items: {table: public.items, allow: public}\n"}.yaml())
 			fast := liveWitness(t, r)
 			insertNumbered(t, db, 1, 3)
 			fast.wantExact(t, 3)

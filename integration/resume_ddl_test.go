@@ -14,7 +14,7 @@ import (
 func TestResumeAcrossDDL(t *testing.T) {
 	t.Parallel()
 	db := newDatabase(t, "create table items (id int primary key, a int, b text)", "create table others (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items", "others")))
+	r := startRelay(t, db, quietConfig("items", "others"))
 	live := r.live(t, "items", "others")
 	away := live.lastID // the id of a client that is away from now on
 	var frames []frame
@@ -123,7 +123,7 @@ func TestResumeAcrossNewTable(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			db := newDatabase(t, "create table items (id int primary key, body text)", "create table others (id int primary key)")
-			r := startRelay(t, db, standard(publicTables("items", "others")))
+			r := startRelay(t, db, quietConfig("items", "others"))
 			s, others := r.live(t, "items"), r.live(t, "others")
 			db.exec(t, "insert into items values (1)", "insert into others values (1)")
 			s.wantRow(t, "insert", "items", 1)

@@ -13,7 +13,7 @@ func TestResumeOversize(t *testing.T) {
 	db := newDatabase(t,
 		"create table items (id int primary key, body text); alter table items alter body set storage external",
 		"create table fulls (id int primary key, body text); alter table fulls replica identity full; alter table fulls alter body set storage external")
-	r := startRelay(t, db, settings{log: "max_event_bytes: 4KiB", channels: "  items: {table: public.items, allow: public}\n  fulls: {table: public.fulls, allow: public}\n" +
+	r := startRelay(t, db, settings{http: "heartbeat: 5m", log: "max_event_bytes: 4KiB", channels: "  items: {table: public.items, allow: public}\n  fulls: {table: public.fulls, allow: public}\n" +
 		"  \"item/{id}\": {table: public.items, where: row.id == params.id, allow: public}\n"}.yaml())
 	channels := []string{"items", "fulls", "item/2"}
 	s := r.live(t, channels...)
