@@ -47,7 +47,7 @@ func newSlotState(name string, look replication.SlotLook) slotState {
 		out.Error = look.Err.Error()
 	}
 	if s, b := look.Slot, look.Budget; s != nil {
-		out.slotFigures = &slotFigures{s.WALStatus, s.Confirmed.String(), s.Restart.String(), b.Retained, b.Limit, b.From, b.Percent()}
+		out.slotFigures = &slotFigures{s.WALStatus, s.Confirmed.String(), s.Restart.String(), s.Retained, b.Limit, b.From, b.Percent()}
 	}
 	return out
 }

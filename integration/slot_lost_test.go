@@ -64,7 +64,7 @@ func TestSlotLostWhileRunning(t *testing.T) {
 func (r *relay) wantLost(t testing.TB, db *database, s *sse, ids []string, reason string) {
 	t.Helper()
 	got := r.wantSlot(t, "lost", lostReason(db.name, reason)+"$")
-	if got.Slot.Retained == nil || *got.Slot.Retained != 0 || got.reason("wal_budget") != "" {
+	if got.Slot.Retained == nil || *got.Slot.Retained != 0 || r.metric(t, "walrelay_slot_retained_bytes") != 0 || got.reason("wal_budget") != "" {
 		t.Errorf("a lost slot holds back nothing: %+v", got)
 	}
 	r.waitReason(t, "postgres", "^replication is down since .*it is lost")

@@ -25,13 +25,22 @@ func TestSlotStreaming(t *testing.T) {
 		}
 		return ""
 	})
-	as := r.readiness(t).Slot.AsOf
-	eventually(t, func() string { // it is looked at again and again
-		if r.readiness(t).Slot.AsOf.Equal(as) {
-			return "as_of stands still"
-		}
-		return ""
-	})
+	// It is looked at again and again, also while the publication cannot be.
+	altering := db.conn(t)
+	script(t, []step{{altering, "begin"}, {altering, "lock table pg_publication in access exclusive mode"}})
+	for range 2 {
+		as := r.readiness(t).Slot.AsOf
+		eventually(t, func() string {
+			switch got := r.readiness(t); {
+			case got.Slot.State != "streaming" || got.Slot.Retained == nil || !got.Ready:
+				t.Fatalf("/readyz: %+v", got)
+			case got.Slot.AsOf.Equal(as):
+				return "as_of stands still"
+			}
+			return ""
+		})
+	}
+	script(t, []step{{altering, "rollback"}})
 	if text := r.stderr.String(); strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
 		t.Errorf("a healthy start complains:\n%s", text)
 	}

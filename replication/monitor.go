@@ -26,6 +26,9 @@ func (s *Source) watch(ctx context.Context) error {
 		if w.judge(s.State().Slot) {
 			poke(s.mended)
 		}
+		if l.err == nil {
+			s.watchMembership(ctx, cat)
+		}
 		wait := lookEvery
 		if l.err != nil {
 			wait = lookAgain
@@ -52,13 +55,24 @@ func (s *Source) lookAtSlot(ctx context.Context, cat *catalog) look {
 		l.err = err
 		return l
 	}
-	if l.slot, l.end, l.err = readSlot(ctx, conn, s.o.Slot); l.err == nil {
-		l.err = s.lookAtMembership(ctx, conn)
-	}
-	if l.err != nil {
+	if l.slot, l.end, l.err = readSlot(ctx, conn, s.o.Slot); l.err != nil {
 		cat.close() // it was made at the last look, and the server may have restarted since
 	}
 	return l
+}
+
+// watchMembership looks at the publication too. That it could not, because somebody is
+// altering it just now, says nothing of the slot.
+func (s *Source) watchMembership(ctx context.Context, cat *catalog) {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	conn, err := cat.get(ctx)
+	if err == nil {
+		err = s.lookAtMembership(ctx, conn)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Debug("cannot look at the publication, trying again", "cause", err)
+	}
 }
 
 // watcher tells the log what a person has to know of the slot, each once. It belongs
