@@ -10,12 +10,15 @@
 //     panics fail the test;
 //   - [runWalrelay]: any other command of it, run to its end;
 //   - [openSSE]: a subscriber that sees every frame, also those without data;
+//   - [newProxy]: a proxy before Postgres or walrelay that cuts, stalls, silences,
+//     splits and delays;
 //   - [openBrowser]: a tab in Chromium.
 //
 // Everything ends with the test. WALRELAY_TEST_PG names the Postgres to test
 // against, WALRELAY_TEST_BINARY a walrelay to test instead of building one,
-// WALRELAY_TEST_CHROMIUM a browser. What is missing fails the tests; nothing is
-// skipped.
+// WALRELAY_TEST_CHROMIUM a browser, WALRELAY_TEST_SEED where random numbers begin,
+// WALRELAY_TORTURE how long [TestTorture] goes on (10m). What is missing fails the
+// tests; nothing is skipped.
 package integration
 
 import (

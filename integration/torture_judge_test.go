@@ -70,30 +70,37 @@ func (tt *torture) checkSlot() {
 // try judges one subscriber; "" when all is well.
 func (tt *torture) try(s *sufferer, changes []tortureChange, allowed judgement) string {
 	err, got := s.failure(), s.take()
+	count := tt.tally()
+	if err != nil { // it has stopped reading there
+		count.wrong["breach"]++
+		return fmt.Sprintf("%s\n%v", s, err)
+	}
 	for i := range got {
 		st := &got[i]
-		tt.tally().events += len(st.got)
+		count.events += len(st.got)
 		if st.reset() {
-			tt.tally().resets[st.how]++
+			count.resets[st.how]++
 		}
 		if v := compare(st.got, st.want(s.has, changes)); v != nil {
-			tt.tally().wrong[v.what]++
-			return fmt.Sprintf("%s\n%s; (%s, %s], stretch %d of %d, %v", s, v, st.from, st.to, i+1, len(got), err)
+			count.wrong[v.what]++
+			return fmt.Sprintf("%s\n%s  in stretch %d of %s", s, v, i, describe(got))
 		}
-	}
-	if err != nil {
-		return fmt.Sprintf("%s\n%v", s, err)
 	}
 	if why := allowed(s, got); why != "" {
 		return fmt.Sprintf("%s\n%s", s, why)
 	}
+	s.count(count)
+	return ""
+}
+
+// count adds what the subscriber did in the round.
+func (s *sufferer) count(to *tortureTally) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tt.tally().connections += s.visits
-	tt.tally().resumed += s.resumed
-	tt.tally().beats += s.beats
+	to.connections += s.visits
+	to.resumed += s.resumed
+	to.beats += s.beats
 	s.visits, s.resumed, s.beats = 0, 0, 0
-	return ""
 }
 
 // history is what the subscriber went through of late.

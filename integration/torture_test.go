@@ -45,9 +45,9 @@ type torture struct {
 	losses  deck[loss]
 	crowd   []*sufferer
 	bareLSN atomic.Pointer[string] // of a moment ago; nil: none in this round
-	// counts is the reckoning of the round, sum that of the run.
-	counts atomic.Pointer[reckoning]
-	sum    *reckoning
+	// counts is the tally of the round, sum that of the run.
+	counts atomic.Pointer[tortureTally]
+	sum    *tortureTally
 	// generation of the event log.
 	generation int
 }
@@ -72,16 +72,16 @@ func TestTorture(t *testing.T) {
 	tt.open()
 	until := time.Now().Add(length)
 	for n := 1; !t.Failed() && (n <= 2 || time.Now().Before(until)); n++ {
-		tt.round(n, roundLength(long))
+		tt.round(n)
 	}
 }
 
-// roundLength is how long the chaos of a round lasts.
-func roundLength(long bool) time.Duration {
-	if long {
-		return 12 * time.Second
+// size is how long the chaos of a round lasts, and how many subscribers there are.
+func (tt *torture) size() (chaos time.Duration, crowd int) {
+	if tt.long {
+		return 12 * time.Second, 250
 	}
-	return 8 * time.Second
+	return 8 * time.Second, 200
 }
 
 // tortureLength is how long it goes on; two rounds at least.
@@ -105,7 +105,7 @@ func newTorture(t *testing.T, long bool) *torture {
 		seed = testSeed(t)
 	}
 	random := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
-	return &torture{t: t, seed: seed, long: long, random: random(0), weather: newForecast(), sum: newReckoning(), generation: 1,
+	return &torture{t: t, seed: seed, long: long, random: random(0), weather: newForecast(), sum: newTortureTally(), generation: 1,
 		blows: deck[blow]{random: random(1), cards: everyBlow}, points: deck[faultPoint]{random: random(2), cards: faultPoints},
 		holds: deck[faultPoint]{random: random(3), cards: holdPoints}, losses: deck[loss]{random: random(4), cards: losses}}
 }
@@ -133,13 +133,14 @@ func (tt *torture) open() {
 	tt.r.env = append(tt.r.env, "DATABASE_URL="+tt.network.url(t, tt.db))
 	tt.victim = &victim{t: t, r: tt.r}
 	t.Cleanup(tt.victim.stopAll)
-	tt.counts.Store(newReckoning())
+	tt.counts.Store(newTortureTally())
 	tt.weather.set(weather{calm: true})
 	tt.victim.start("")
 	tt.r.waitReady(t)
 	tt.front = openProxy(t, &proxy{server: strings.TrimPrefix(tt.r.url, "http://"), seed: tt.seed + 1, greet: tt.greet})
 	tt.oracle = newTortureOracle(t, tt.db)
-	tt.gather(250)
+	_, crowd := tt.size()
+	tt.gather(crowd)
 }
 
 // greet harms a connection between a subscriber and walrelay.
@@ -236,61 +237,67 @@ func (tt *torture) chooseChannels() []string {
 	return out
 }
 
-func (tt *torture) tally() *reckoning { return tt.counts.Load() }
+func (tt *torture) tally() *tortureTally { return tt.counts.Load() }
 
 // round is chaos and a quiet point.
-func (tt *torture) round(n int, length time.Duration) {
-	t, began := tt.t, time.Now()
-	w := weather{round: n, seed: rand.New(rand.NewPCG(tt.seed, uint64(1000+n))).Uint64()}
-	var l *loss
-	if tt.long && n%4 == 0 {
-		card := tt.losses.deal()
-		l, w.losses = &card, true
-	}
-	tt.counts.Store(newReckoning())
-	tt.tally().rounds = 1
-	tt.bareLSN.Store(nil)
-	tt.weather.set(w)
-	c := &chaos{torture: tt, random: w.random(actorChaos)}
-	scribes := tt.startScribes()
-	defer scribes.stop() // should the test end here
-	allowed := tt.through(c, l, length)
-	if err := scribes.stop(); err != nil {
-		t.Error(err)
-	}
-	if c.random.IntN(2) == 0 && l == nil { // what is not yet delivered must be without anything new being written
-		c.blows.deal().do(c)
-		c.look()
-	}
-	c.heal()
-	w.calm = true
-	tt.weather.set(w)
+func (tt *torture) round(n int) {
+	began := time.Now()
+	l := tt.announce(n)
+	c := &chaos{torture: tt, random: tt.weather.now().random(actorChaos)}
+	allowed := tt.harm(c, l)
+	tt.calm(true)
 	calm := time.Now()
 	tt.waitComplete(c)
 	caught := time.Since(calm)
 	tt.judge(c, allowed)
 	tt.sum.add(tt.tally())
-	name := ""
-	if l != nil {
-		name = " (" + l.name + ")"
-	}
-	t.Logf("round %d%s, %.1fs, caught up in %.1fs: %s", n, name, time.Since(began).Seconds(), caught.Seconds(), tt.tally().line())
+	tt.t.Logf("round %d%s, %.1fs, caught up in %.1fs: %s", n, l, time.Since(began).Seconds(), caught.Seconds(), tt.tally().line())
 }
 
-// through is the chaos of a round; with a loss in its middle.
-func (tt *torture) through(c *chaos, l *loss, length time.Duration) (allowed judgement) {
+// announce begins a round; l is the loss that it is for, nil for none.
+func (tt *torture) announce(n int) (l *loss) {
+	w := weather{round: n, seed: rand.New(rand.NewPCG(tt.seed, uint64(1000+n))).Uint64()}
+	if tt.long && n%4 == 0 {
+		card := tt.losses.deal()
+		l, w.losses, w.plain = &card, true, card.plain
+	}
+	tt.counts.Store(newTortureTally())
+	tt.tally().rounds = 1
+	tt.bareLSN.Store(nil)
+	tt.weather.set(w)
+	return l
+}
+
+// calm begins or ends the time in which nobody misbehaves.
+func (tt *torture) calm(is bool) {
+	w := tt.weather.now()
+	w.calm = is
+	tt.weather.set(w)
+}
+
+// harm is all that is written and all the chaos of a round. At its end everything
+// runs and nothing is written.
+func (tt *torture) harm(c *chaos, l *loss) (allowed judgement) {
+	scribes := tt.startScribes()
+	defer scribes.stop() // should the test end here
+	length, _ := tt.size()
 	if l == nil {
 		c.rage(length)
-		return nothingLost
+		allowed = nothingLost
+	} else {
+		c.rage(length / 3)
+		c.did("loss " + l.name)
+		allowed = l.inflict(c)
+		c.rage(length / 3)
 	}
-	c.rage(length / 3)
-	if tt.t.Failed() {
-		return nothingLost
+	if err := scribes.stop(); err != nil {
+		tt.t.Error(err)
 	}
-	c.say("loss: %s", l.name)
-	tt.tally().did("loss " + l.name)
-	allowed = l.inflict(c)
-	c.rage(length / 3)
+	if c.random.IntN(2) == 0 { // what has not come yet must come without anything new being written
+		c.blows.deal().do(c)
+		c.look()
+	}
+	c.heal()
 	return allowed
 }
 
@@ -304,33 +311,44 @@ func (tt *torture) struck() bool {
 	return false
 }
 
-// waitComplete waits until every subscriber has everything. As long as somebody gets
-// ahead it goes on waiting: the machine may be slow.
+// waitComplete waits until every subscriber has everything. As long as those who have
+// not get ahead it goes on waiting: the machine may be slow.
 func (tt *torture) waitComplete(c *chaos, but ...*sufferer) {
 	tt.t.Helper()
 	mark := change.Before(tt.db.mark(tt.t))
 	was, since := map[*sufferer]change.Position{}, time.Now()
 	for !tt.struck() {
-		var late []*sufferer
-		for _, s := range tt.crowd {
-			at := s.position()
-			if at.Less(mark) && !slices.Contains(but, s) {
-				late = append(late, s)
-			}
-			if at != was[s] {
-				was[s], since = at, time.Now()
-			}
-		}
+		late := tt.late(mark, but)
 		if len(late) == 0 {
 			return
 		}
-		if time.Since(since) > patience {
-			tt.t.Errorf("%d of %d subscribers are not complete up to %s and get no further", len(late), len(tt.crowd), mark)
-			for _, s := range late[:min(3, len(late))] {
-				tt.t.Errorf("%s is at %s\n%s", s, s.position(), s.history())
+		for _, s := range late {
+			if at := s.position(); at != was[s] {
+				was[s], since = at, time.Now()
 			}
-			tt.t.Fatalf("what was done:\n  %s", strings.Join(c.log, "\n  "))
+		}
+		if time.Since(since) > patience {
+			tt.giveUp(c, late, mark)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// late are those who are not complete.
+func (tt *torture) late(mark change.Position, but []*sufferer) (out []*sufferer) {
+	for _, s := range tt.crowd {
+		if s.position().Less(mark) && !slices.Contains(but, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (tt *torture) giveUp(c *chaos, late []*sufferer, mark change.Position) {
+	tt.t.Helper()
+	tt.t.Errorf("%d of %d subscribers are not complete up to %s and get no further", len(late), len(tt.crowd), mark)
+	for _, s := range late[:min(3, len(late))] {
+		tt.t.Errorf("%s is at %s%s", s, s.position(), s.history())
+	}
+	tt.t.Fatalf("what was done in the round:\n  %s", strings.Join(c.log, "\n  "))
 }

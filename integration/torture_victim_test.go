@@ -142,10 +142,11 @@ func (v *victim) stopAll() {
 	if v.r.process == nil {
 		return
 	}
+	before, last := v.last, v.r.stderr.String()
 	if !v.over() {
 		v.kill()
 	}
 	if v.t.Failed() {
-		v.t.Logf("the last walrelay wrote last:\n%s\nthe one before:\n%s", tailOf(v.r.stderr.String()), v.last)
+		v.t.Logf("the last walrelay wrote last:\n%s\nthe one before:\n%s", tailOf(last), before)
 	}
 }

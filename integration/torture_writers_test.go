@@ -146,14 +146,14 @@ func (s *scribe) transaction() error {
 	case n < 960:
 		return s.do(s.several())
 	case n < 966:
-		return s.do(s.ddl()...)
-	case n < 972:
-		return s.do(s.truncate()...)
-	case n < 978:
 		return s.do(s.oversize())
-	case n < 980:
+	case n < 968:
 		s.t.tally().bulks.Add(1)
 		return s.do(s.thousands())
+	case n < 976 && !s.t.weather.now().plain:
+		return s.do(s.ddl()...)
+	case n < 984 && !s.t.weather.now().plain:
+		return s.do(s.truncate()...)
 	}
 	return s.do(s.statement())
 }
