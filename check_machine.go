@@ -81,7 +81,7 @@ func existingParent(dir string) string {
 
 // checkLock notes that another process has the log open. It shares the lock for a
 // moment, which the holder does not feel.
-func (m *machine) checkLock(dir string) error {
+func (m *machine) checkLock(dir string) (err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -89,7 +89,7 @@ func (m *machine) checkLock(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		pid, err := io.ReadAll(io.LimitReader(f, 32))
 		if err != nil {
