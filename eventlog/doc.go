@@ -81,5 +81,7 @@
 // one that has shed much carries a list of free pages that every commit writes
 // again; removing files gives the space back and costs appends nothing. A segment
 // is closed at 1/16 of the size or of the age allowed, so a log keeps at least
-// 15/16 of max_bytes, and changes at most 1/16 longer than the retention.
+// 15/16 of max_bytes, and changes at most 1/16 longer than the retention. A clock that
+// is set back makes that longer by as much, never shorter; one that is set forward ages
+// everything at once.
 package eventlog

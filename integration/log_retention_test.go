@@ -5,9 +5,6 @@ import (
 	"testing"
 )
 
-// bulkTable fills the log past a numbered table; its channel is bulk.
-const bulkTable = "create table bulk (id bigserial primary key, body text)"
-
 // The log drops what a client has not had. One that is away is told when it comes
 // back; one that is connected and reads nothing for long is told on its stream, and
 // goes on; one that keeps up is never touched.
