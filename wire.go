@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 
 	"github.com/walrelay/walrelay/change"
@@ -182,6 +183,28 @@ func (l sourceLog) Append(ctx context.Context, b *change.Batch) error {
 func (l sourceLog) Head() (change.Position, change.LSN) {
 	b := l.Bounds()
 	return b.Last, b.Durable
+}
+
+// LastTx reads the batch that ends the log.
+func (l sourceLog) LastTx() (change.Tx, bool) {
+	b := l.Bounds()
+	before := change.Position{Commit: b.Last.Commit - 1, Index: math.MaxUint64}
+	if b.Last.Index > 0 {
+		before = change.Position{Commit: b.Last.Commit, Index: b.Last.Index - 1}
+	}
+	if b.Last == b.Floor {
+		return change.Tx{}, false
+	}
+	batch, err := l.Next(before)
+	if err != nil || batch == nil {
+		return change.Tx{}, false
+	}
+	var r change.Reader
+	var c change.Change
+	r.Reset(batch)
+	for r.Next(&c) {
+	}
+	return c.Tx, r.Err() == nil && c.Position == b.Last
 }
 
 func (l sourceLog) Identity() (string, uint32) {

@@ -66,6 +66,8 @@ func (l sourceLog) Head() (change.Position, change.LSN) {
 	return b.Last, b.Durable
 }
 
+func (l sourceLog) LastTx() (change.Tx, bool) { return change.Tx{}, false }
+
 func (l sourceLog) Identity() (string, uint32) {
 	lin := l.Bounds().Lineage
 	return lin.SystemID, lin.Timeline

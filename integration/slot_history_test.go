@@ -74,8 +74,9 @@ func TestSlotServerRestored(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
-		timeline bool // the restored server begins a new timeline, and is ahead of the log
-	}{{"to a copy", false}, {"by recovery", true}} {
+		timeline bool // the restored server begins a new timeline
+		beyond   bool // it is ahead of the log when walrelay sees it
+	}{{"to a copy", false, false}, {"to a copy that went on", false, true}, {"by recovery", true, true}} {
 		t.Run(test.name, func(t *testing.T) {
 			cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"restore_command": "false"}})
 			db := newDatabaseOn(t, cluster, "create table items (id int primary key)")
@@ -103,7 +104,9 @@ func TestSlotServerRestored(t *testing.T) {
 			startCluster(t, cluster)
 			if test.timeline {
 				db.waitPromoted(t)
-				db.exec(t, "create table noise as select generate_series(1, 150000)")
+			}
+			if test.beyond {
+				db.exec(t, "create table noise as select generate_series(1, 150000)", "insert into items values (3)")
 			}
 			r.start(t)
 			r.waitReady(t)

@@ -22,6 +22,7 @@ type receiver struct {
 	have     change.Position
 	maxEvent int
 	stats    *counters
+	witness  witness
 	// reply asks for a standby status update.
 	reply func()
 
@@ -72,10 +73,11 @@ func (r *receiver) copyData(ctx context.Context, data []byte) error {
 }
 
 // keepalive: the WAL end counts only outside of transactions; everything below it
-// has been received then.
+// has been received then. It counts for nothing on a server that has yet to show that
+// it has the log's past.
 func (r *receiver) keepalive(ctx context.Context, end change.LSN, replyRequested bool) error {
 	r.stats.keepalives.Add(1)
-	if !r.inTx {
+	if !r.inTx && !r.witness.due {
 		if err := r.inflow.add(ctx, func(b *change.Builder) { b.Advance(end) }); err != nil {
 			return err
 		}
@@ -120,6 +122,9 @@ func (r *receiver) begin(ctx context.Context, b []byte) error {
 		Commit: change.LSN(binary.BigEndian.Uint64(b)),
 		Time:   int64(binary.BigEndian.Uint64(b[8:])),
 		XID:    binary.BigEndian.Uint32(b[16:]),
+	}
+	if err := r.witness.begin(r.tx); err != nil {
+		return err
 	}
 	return r.inflow.add(ctx, func(b *change.Builder) { b.Begin(r.tx) })
 }

@@ -37,7 +37,8 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 		return err
 	}
 	defer closeReplication(repl)
-	if err := s.prepare(ctx, conn, repl, p); err != nil {
+	ident, err := s.prepare(ctx, conn, repl, p)
+	if err != nil {
 		return err
 	}
 	timeout, err := senderTimeout(ctx, repl)
@@ -46,25 +47,35 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 	}
 	last, wal := s.o.Log.Head()
 	s.durable.Store(uint64(wal))
-	if err := s.startReplication(ctx, repl, wal); err != nil {
+	from, w := wal, witness{}
+	if w.tx, w.due = s.o.Log.LastTx(); w.due {
+		from = min(wal, w.tx.Commit)
+	}
+	if err := s.startReplication(ctx, repl, from); err != nil {
 		return err
 	}
-	if err := s.slotStood(ctx, conn, wal); err != nil {
+	slot, err := s.slotStood(ctx, conn, wal)
+	if err != nil {
 		return err
 	}
+	w.due = w.due && slot.Confirmed <= w.tx.Commit
 	s.inflow.start(last, wal)
 	defer s.inflow.stop()
 	s.streamed.Store(true)
 	s.state.begin(PhaseStreaming)
 	poke(s.lookNow)
 	streaming(wal)
-	return s.stream(ctx, repl, cat, last, timeout)
+	err = s.stream(ctx, repl, cat, last, w, timeout)
+	if other := (*contradictionError)(nil); errors.As(err, &other) {
+		return s.beginLineage(ctx, ident, slot.Confirmed, other)
+	}
+	return err
 }
 
 // stream runs receiver and confirmer until one of them ends, or until somebody alters
 // the publication. timeout is
 // wal_sender_timeout.
-func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, timeout time.Duration) error {
+func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, w witness, timeout time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	asked := make(chan struct{}, 1)
 	r := &receiver{
@@ -72,6 +83,7 @@ func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, 
 		inflow:    s.inflow,
 		relations: &relations{catalog: cat.get, byOID: map[uint32]*change.Relation{}},
 		have:      have,
+		witness:   w,
 		maxEvent:  s.o.MaxEventBytes,
 		stats:     &s.stats,
 		reply:     func() { poke(asked) },
@@ -121,24 +133,24 @@ func (s *Source) preflight(ctx context.Context, conn *pgx.Conn) (*Preflight, err
 //
 // Nothing is done while another process holds the slot: whoever it is moves it, and a
 // log that follows by beginning anew each time has lost what it could have served.
-func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn, p *Preflight) error {
+func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn, p *Preflight) (pglogrepl.IdentifySystemResult, error) {
 	if p.Slot != nil && p.Slot.Active {
-		return p.Slot.inUse()
+		return pglogrepl.IdentifySystemResult{}, p.Slot.inUse()
 	}
 	ident, err := s.identify(ctx, repl)
 	if err != nil {
-		return err
+		return ident, err
 	}
 	tables, err := s.publish(ctx, conn, p)
 	if err != nil {
-		return err
+		return ident, err
 	}
 	fault.At(fault.PublicationReady)
 	created := p.Slot == nil
 	confirmed := change.LSN(0)
 	if created {
 		if confirmed, err = s.createSlot(ctx, conn, p.Server.Version); err != nil {
-			return err
+			return ident, err
 		}
 		fault.At(fault.SlotCreated)
 		s.log.Info("replication slot created", "slot", s.o.Slot, "consistent_point", confirmed.String())
@@ -146,22 +158,29 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 		confirmed = p.Slot.Confirmed
 	}
 	if err := s.reconcile(ctx, repl, ident, created, confirmed); err != nil {
-		return err
+		return ident, err
 	}
 	s.membership.Store(tables)
-	return s.o.Log.SetMembers(ctx, tables.members)
+	return ident, s.o.Log.SetMembers(ctx, tables.members)
 }
 
 // identify makes sure that the log belongs to this cluster, before anything is made
-// on a wrong one: a slot there would hold back WAL for ever.
+// on a wrong one: a slot there would hold back WAL for ever. A server on a timeline that
+// the log has left is a primary that was replaced: what it commits is not what follows.
 func (s *Source) identify(ctx context.Context, repl *pgconn.PgConn) (pglogrepl.IdentifySystemResult, error) {
 	ident, err := pglogrepl.IdentifySystem(ctx, repl)
 	if err != nil {
 		return ident, fmt.Errorf("identify system: %w", err)
 	}
-	if id, _ := s.o.Log.Identity(); id != "" && id != ident.SystemID {
+	id, timeline := s.o.Log.Identity()
+	switch {
+	case id == "":
+	case id != ident.SystemID:
 		return ident, &PermanentError{"open event log", fmt.Errorf("it belongs to the cluster with system identifier %s, postgres.url leads to %s", id, ident.SystemID),
 			"correct postgres.url, or give this cluster its own log.dir"}
+	case uint32(ident.Timeline) < timeline:
+		return ident, &PermanentError{"follow the primary", fmt.Errorf("the server is on timeline %d, the event log has followed the cluster to timeline %d: this is a primary that was replaced, or an older state of the cluster", ident.Timeline, timeline),
+			"lead postgres.url to the primary; if this older state is the one to go on with, stop walrelay and move log.dir away: clients then get reset"}
 	}
 	return ident, nil
 }
@@ -180,15 +199,12 @@ func (s *Source) stopping(p *Preflight) Findings {
 // slotStood makes sure that the slot, which is ours from START_REPLICATION on, was
 // not moved between the preflight and that: Postgres then silently begins further on.
 // The next attempt finds the gap.
-func (s *Source) slotStood(ctx context.Context, conn *pgx.Conn, from change.LSN) error {
+func (s *Source) slotStood(ctx context.Context, conn *pgx.Conn, from change.LSN) (*Slot, error) {
 	slot, _, err := readSlot(ctx, conn, s.o.Slot)
-	switch {
-	case err != nil:
-		return err
-	case slot == nil || slot.Confirmed > from:
-		return fmt.Errorf("start replication from slot %s at %s: somebody else moved it meanwhile", s.o.Slot, from)
+	if err == nil && (slot == nil || slot.Confirmed > from) {
+		err = fmt.Errorf("start replication from slot %s at %s: somebody else moved it meanwhile", s.o.Slot, from)
 	}
-	return nil
+	return slot, err
 }
 
 // checkPatience bounds the preflight, should the server fall silent in it.
@@ -217,37 +233,49 @@ func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglog
 	id, timeline := s.o.Log.Identity()
 	last, wal := s.o.Log.Head()
 	end := max(wal, last.Commit+1) // of a transaction that was cut off the log has the commit LSN, and WAL below it
-	begin := func(reason string, why error) error {
-		if reason != "" {
-			s.log.Error("the event log cannot be continued: all clients get reset", "reason", reason, "cause", why, "from", confirmed.String())
-		}
-		return s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), confirmed, reason)
-	}
 	switch {
 	case id == "":
-		return begin("", nil)
+		return s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), confirmed, "")
 	case created:
-		return begin("gap", &SlotMissingError{s.o.Slot, wal})
+		return s.beginAnew(ctx, ident, confirmed, "gap", &SlotMissingError{s.o.Slot, wal})
 	case confirmed > wal:
-		return begin("gap", &SlotAheadError{s.o.Slot, confirmed, wal})
+		return s.beginAnew(ctx, ident, confirmed, "gap", &SlotAheadError{s.o.Slot, confirmed, wal})
 	case change.LSN(ident.XLogPos) < end:
-		return begin("lineage", fmt.Errorf("the server's WAL ends at %s, before the log's end %s: an older state of the cluster was restored", ident.XLogPos, end))
+		return s.beginAnew(ctx, ident, confirmed, "lineage", fmt.Errorf("the server's WAL ends at %s, before the log's end %s: an older state of the cluster was restored", ident.XLogPos, end))
 	case uint32(ident.Timeline) != timeline:
-		return s.followTimeline(ctx, repl, ident, timeline, end, begin)
+		return s.followTimeline(ctx, repl, ident, timeline, end, confirmed)
 	}
 	return nil
 }
 
+// beginAnew gives up the log: clients are told why.
+func (s *Source) beginAnew(ctx context.Context, ident pglogrepl.IdentifySystemResult, from change.LSN, reason string, why error) error {
+	s.log.Error("the event log cannot be continued: all clients get reset", "reason", reason, "cause", why, "from", from.String())
+	return s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), from, reason)
+}
+
+// beginLineage does so after a stream that contradicted the log, of which nothing was
+// taken.
+func (s *Source) beginLineage(ctx context.Context, ident pglogrepl.IdentifySystemResult, from change.LSN, why error) error {
+	if err := s.waitIdle(ctx); err != nil {
+		return err
+	}
+	if err := s.beginAnew(ctx, ident, from, "lineage", why); err != nil {
+		return err
+	}
+	return why
+}
+
 // followTimeline: after a promotion the log goes on if the old timeline was left
 // behind the log's end; else the new primary contradicts what clients have seen.
-func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, from uint32, end change.LSN, begin func(string, error) error) error {
+func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident pglogrepl.IdentifySystemResult, from uint32, end, confirmed change.LSN) error {
 	history, err := pglogrepl.TimelineHistory(ctx, repl, ident.Timeline)
 	if err != nil {
 		return fmt.Errorf("read history of timeline %d: %w", ident.Timeline, err)
 	}
 	left, ok := switchPoint(string(history.Content), from)
 	if !ok || left < end {
-		return begin("lineage", fmt.Errorf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, end))
+		return s.beginAnew(ctx, ident, confirmed, "lineage", fmt.Errorf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, end))
 	}
 	s.log.Info("timeline changed, the log goes on", "from", from, "to", ident.Timeline, "switch_point", left.String())
 	return s.o.Log.SetTimeline(ctx, uint32(ident.Timeline))

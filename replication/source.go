@@ -25,6 +25,9 @@ type Log interface {
 	// Head is the last position appended and the WAL end that is durable. It is asked
 	// only while no Append is under way or waiting to be tried again.
 	Head() (last change.Position, wal change.LSN)
+	// LastTx is the transaction of the last position; false where the log does not have
+	// that any more, or cannot read it.
+	LastTx() (change.Tx, bool)
 	// Identity is the cluster that the log belongs to; empty for a new log.
 	Identity() (systemID string, timeline uint32)
 	// Begin binds an empty log to a cluster, or starts a new generation of a log that

@@ -1,0 +1,43 @@
+package replication
+
+import (
+	"fmt"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// witness is the transaction of the log's last change, which Postgres is made to send
+// once more: a server that sends another one in its place, or none, has another past
+// than the log. Neither timeline nor WAL end tell, when an older state of the cluster
+// was restored and written to beyond the log's end, or when two standbys were promoted
+// from the same place.
+//
+// It can only be asked for while the slot is confirmed before it, as it is in an older
+// state: nobody has confirmed more there than the server had when it was copied.
+type witness struct {
+	tx change.Tx
+	// due: it has not been sent yet. What comes meanwhile proves nothing.
+	due bool
+}
+
+// begin looks at the transaction that the server sends. Empty transactions before the
+// one that is due pass.
+func (w *witness) begin(tx change.Tx) error {
+	if !w.due || tx.Commit < w.tx.Commit {
+		return nil
+	}
+	if tx != w.tx {
+		return &contradictionError{log: w.tx, server: tx}
+	}
+	w.due = false
+	return nil
+}
+
+// contradictionError: the server has another past than the log.
+type contradictionError struct{ log, server change.Tx }
+
+func (e *contradictionError) Error() string {
+	return fmt.Sprintf("the event log ends in transaction %d, committed at %s, %s, which the server does not have: it sends transaction %d, committed at %s, %s: "+
+		"an older state of the cluster was restored, or another standby promoted",
+		e.log.XID, e.log.Commit, e.log.At().Format("2006-01-02 15:04:05.000000Z07"), e.server.XID, e.server.Commit, e.server.At().Format("2006-01-02 15:04:05.000000Z07"))
+}
