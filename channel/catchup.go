@@ -90,6 +90,7 @@ func (h *Hub) pass(ctx context.Context, riders []*Subscriber) {
 		return
 	}
 	h.stats.passes.Add(1)
+	l.gathers, l.flushed = true, time.Now()
 	for ctx.Err() == nil {
 		l.receive()
 		more, err := l.step()
@@ -155,6 +156,8 @@ func (h *Hub) merge(ctx context.Context, l *lane) (merged bool) {
 
 // mergeInto runs on the live lane.
 func (h *Hub) mergeInto(l *lane) bool {
+	l.gathers = false // nor does it breathe: the live lane waits
+	defer func() { l.gathers = true }()
 	for l.at.Less(h.live.at) {
 		more, err := l.step()
 		if err != nil && passing(err) {

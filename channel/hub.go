@@ -81,6 +81,9 @@ func New(o Options) *Hub {
 	h := &Hub{events: o.Log, rules: o.Rules, queueLimit: o.QueueBytes, aheadWait: o.AheadWait, following: o.Following, log: o.Logger,
 		views: map[string]*view{}, members: map[*Subscriber]struct{}{}, types: map[columnName]*change.Type{}}
 	h.stats.init()
+	for _, r := range o.Rules {
+		r.print = r.fingerprint()
+	}
 	return h
 }
 

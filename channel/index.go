@@ -17,7 +17,8 @@ type index struct {
 	named   map[string]*indexedAudience // by audience.name
 	views   map[*view]*riddenView
 	touched []*riddenView // views with frames not yet handed out
-	large   bool          // one of touched has grown to maxRun
+	large   []*riddenView // those of touched whose frames have grown to maxRun
+	pending int           // bytes of the frames not yet handed out
 	// suspended are the audiences that the batch has suspended.
 	suspended []*indexedAudience
 	free      []*runBuffer
@@ -43,6 +44,8 @@ type riddenView struct {
 	// Invariant: subs[i].slot == i.
 	subs []*Subscriber
 	out  *runBuffer // nil while nothing is pending
+	// touched: the view is in index.touched, as it is while out is not nil.
+	touched bool
 }
 
 func tableKey(schema, name string) string { return schema + "\x00" + name }
@@ -122,24 +125,37 @@ func (x *index) add(v *riddenView, kind EventKind, data []byte, at change.Positi
 		if n := len(x.free); n > 0 {
 			v.out, x.free = x.free[n-1], x.free[:n-1]
 		} else {
-			v.out = &runBuffer{}
+			v.out = &runBuffer{buf: make([]byte, 0, 1024), frames: make([]Frame, 0, 4)}
 		}
-		x.touched = append(x.touched, v)
+		if !v.touched {
+			v.touched = true
+			x.touched = append(x.touched, v)
+		}
 	}
 	if len(v.out.frames) == 0 {
 		v.out.commit = commit
 	}
+	was := len(v.out.buf)
 	v.out.add(kind, data, at, v.view.tag)
-	x.large = x.large || len(v.out.buf) >= maxRun
+	x.pending += len(v.out.buf) - was
+	if was < maxRun && len(v.out.buf) >= maxRun {
+		x.large = append(x.large, v)
+	}
 }
 
 // take seals the view's pending frames and gives the buffer back.
 func (x *index) take(v *riddenView) *Run {
-	r := v.out.seal()
-	if cap(v.out.buf) <= 2*maxRun && len(x.free) < maxFreeBuffers {
-		x.free = append(x.free, v.out)
-	}
+	out := v.out
 	v.out = nil
+	x.pending -= len(out.buf)
+	keep := len(x.free) < maxFreeBuffers && cap(out.buf) <= 2*maxRun
+	if !keep && 2*len(out.buf) >= cap(out.buf) { // a copy would save little
+		return &Run{Bytes: out.buf, Frames: out.frames, Commit: out.commit}
+	}
+	r := out.seal()
+	if keep {
+		x.free = append(x.free, out)
+	}
 	return r
 }
 

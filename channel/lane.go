@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +20,16 @@ type lane struct {
 	match matcher
 	// generation of the log that at belongs to.
 	generation uint32
-	// at is the position up to which everything was evaluated and queued.
+	// at is the position up to which everything was evaluated.
 	at change.Position
-	// done is a copy of at for other goroutines. Invariant: stored only after every
+	// queued is the position up to which everything was also queued. Invariant: at most
+	// at, and equal to it unless the lane gathers.
+	queued change.Position
+	// gathers: the frames of several batches go into one run, see flush.
+	gathers bool
+	flushed time.Time // the last flush of a lane that gathers
+	woken   int       // subscribers that were given runs by a lane that gathers
+	// done is a copy of queued for other goroutines. Invariant: stored only after every
 	// run up to it was queued.
 	done   atomic.Pointer[change.Position]
 	reader change.Reader
@@ -47,8 +55,9 @@ func newLane(h *Hub, at change.Position) *lane {
 // position may be called by any goroutine.
 func (l *lane) position() change.Position { return *l.done.Load() }
 
+// move goes to a position up to which there is nothing left to queue.
 func (l *lane) move(at change.Position) {
-	l.at = at
+	l.at, l.queued = at, at
 	l.done.Store(&at)
 }
 
@@ -95,9 +104,10 @@ func (l *lane) step() (bool, error) {
 	bounds := l.hub.events.Bounds() // before Next: at the head this WAL is complete
 	b, err := l.hub.events.Next(l.at)
 	if l.hub.events.Bounds().Lineage.Generation != l.generation {
-		return false, errGeneration
+		err = errGeneration
 	}
 	if err != nil {
+		l.flush()
 		return false, err
 	}
 	l.waiting = false
@@ -106,17 +116,16 @@ func (l *lane) step() (bool, error) {
 	}
 	if b == nil {
 		if idle := change.Before(bounds.WAL); bounds.Last.Compare(l.at) <= 0 && l.at.Less(idle) {
-			before := l.at
 			l.cross(idle)
-			l.flush(before)
-			l.move(idle)
+			l.at = idle
 		}
+		l.flush()
 		return false, nil
 	}
 	return true, l.batch(b)
 }
 
-// batch evaluates one batch and queues its runs.
+// batch evaluates one batch and queues the runs that are due.
 func (l *lane) batch(b *change.Batch) error {
 	before := l.at
 	if len(l.index.views) > 0 {
@@ -127,39 +136,73 @@ func (l *lane) batch(b *change.Batch) error {
 			}
 			l.cross(l.change.Position)
 			if err := l.match.change(&l.change); err != nil {
-				l.flush(before)
+				l.flush()
 				return err
 			}
-			if l.index.large { // between changes only: frames of one position stay together
-				l.flush(before)
-			}
+			l.flushLarge() // between changes only: frames of one position stay together
 		}
 		l.match.endBatch(b.Last)
-		l.flush(before) // also what came before an error
 		if err := l.reader.Err(); err != nil {
+			l.flush() // what came before the error
 			return err
 		}
 	}
 	l.cross(b.Last) // without riders: to forget them
-	l.move(b.Last)
+	l.at = b.Last
+	if !l.gathers || l.index.pending >= maxGathered || time.Since(l.flushed) >= gatherTime {
+		l.flush()
+	}
 	return nil
 }
 
-// flush hands every pending run to its subscribers.
-func (l *lane) flush(before change.Position) {
+const (
+	// gatherTime and maxGathered bound what a lane that gathers keeps from its riders:
+	// how long, and the bytes of all views together.
+	gatherTime  = 50 * time.Millisecond
+	maxGathered = 8 << 20
+	// wakeAtOnce is how many riders such a lane wakes before it lets them run.
+	wakeAtOnce = 64
+)
+
+// flush hands every pending run to its subscribers. It happens after each batch, on a
+// lane that gathers less often: its riders were away for long, and one large write
+// costs much less than many small ones.
+func (l *lane) flush() {
 	for i, v := range l.index.touched {
-		l.index.touched[i] = nil
-		run := l.index.take(v)
-		l.hub.stats.events.Add(uint64(len(run.Frames) * len(v.subs)))
-		l.deliver(v, run, before)
+		l.index.touched[i], v.touched = nil, false
+		l.handOut(v)
 	}
-	l.index.touched, l.index.large = l.index.touched[:0], false
+	l.index.touched = l.index.touched[:0]
+	l.move(l.at)
+	if l.gathers {
+		l.flushed = time.Now()
+	}
+}
+
+// flushLarge hands out the runs that have grown to maxRun.
+func (l *lane) flushLarge() {
+	for i, v := range l.index.large {
+		l.index.large[i] = nil
+		l.handOut(v)
+	}
+	l.index.large = l.index.large[:0]
+}
+
+func (l *lane) handOut(v *riddenView) {
+	if v.out == nil { // it was large
+		return
+	}
+	run := l.index.take(v)
+	l.hub.stats.events.Add(uint64(len(run.Frames) * len(v.subs)))
+	l.deliver(v, run, l.queued)
 }
 
 func (l *lane) deliver(v *riddenView, run *Run, before change.Position) {
 	for i := len(v.subs) - 1; i >= 0; i-- { // backwards: leave moves the last one here
 		s := v.subs[i]
 		switch s.push(run) {
+		case pushed:
+			l.breathe()
 		case overflow:
 			l.hub.stats.overflows.Add(1)
 			l.index.leave(s) // first: once behind, its owner may put it on another lane at any moment
@@ -167,6 +210,18 @@ func (l *lane) deliver(v *riddenView, run *Run, before change.Position) {
 		case gone:
 			l.index.leave(s)
 		}
+	}
+}
+
+// breathe lets the riders write whom a lane that gathers has woken. Thousands woken at
+// once would keep the processors from the live lane, and its riders, for as long as
+// all their writes take.
+func (l *lane) breathe() {
+	if !l.gathers {
+		return
+	}
+	if l.woken++; l.woken%wakeAtOnce == 0 {
+		runtime.Gosched()
 	}
 }
 

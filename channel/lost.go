@@ -22,7 +22,8 @@ func (h *Hub) lost(l *lane, err error) {
 		switch {
 		case s.view.generation != bounds.Lineage.Generation:
 			s.finish(string(reason)) // comes back with a tag of the old generation and is reset
-		case reason == ReasonExpired && !s.position().Less(bounds.Floor):
+		case reason == ReasonExpired && !s.position().Less(bounds.Floor),
+			reason == ReasonGap && l.at.Less(s.position()): // the damage is behind it
 			h.board(s)
 		case l == h.live:
 			here = append(here, s)
@@ -45,6 +46,9 @@ func (h *Hub) lostReason(l *lane, err error, bounds eventlog.Bounds) Reason {
 		return h.endedReason()
 	case errors.Is(err, eventlog.ErrTrimmed):
 		return ReasonExpired
+	}
+	if errors.Is(err, eventlog.ErrCorrupt) { // the log has said so
+		return ReasonGap
 	}
 	h.log.Error("event log cannot be read: clients get reset", "after", l.at.String(), "cause", err)
 	return ReasonGap

@@ -92,6 +92,10 @@ func (m *matcher) row(c *change.Change) error {
 			}
 			decoded = true
 		}
+		if c.Oversize && r.plan.blind(m.after, m.before) {
+			m.suspend(c, r)
+			continue
+		}
 		switch c.Op {
 		case change.Insert:
 			m.appear(c, r, m.audience(r, m.after))

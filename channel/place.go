@@ -20,15 +20,22 @@ func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 		s.control(h.readyRun(s.view, false, id, l.at, reason), l.at)
 		l.join(s)
 	default:
-		id.Tag = s.view.tag
-		s.control(h.readyRun(s.view, true, id, id.At, ""), id.At)
 		if id.At.Less(l.at) {
-			h.board(s)
+			h.resume(s, id)
 			return
 		}
+		id.Tag = s.view.tag
+		s.control(h.readyRun(s.view, true, id, id.At, ""), id.At)
 		l.join(s)
 		h.waitAhead(s, id)
 	}
+}
+
+// resume sends a subscriber that is behind the live lane to a catch-up lane.
+func (h *Hub) resume(s *Subscriber, id EventID) {
+	id.Tag = s.view.tag
+	s.control(h.readyRun(s.view, true, id, id.At, ""), id.At)
+	h.board(s)
 }
 
 // waitAhead bounds the wait of a client that is ahead of the log: the changes that

@@ -73,6 +73,19 @@ func (p *plan) boundKey(dst []byte, row []change.Value) (key []byte, ok bool) {
 	return dst, true
 }
 
+// blind reports whether a bound value was left out of a row that is too large: nobody
+// knows whose row it is.
+func (p *plan) blind(images ...[]change.Value) bool {
+	for _, row := range images {
+		for _, i := range p.bound {
+			if i < len(row) && row[i].Kind == change.Omitted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // sameKey reports whether both images name the same row.
 func (p *plan) sameKey(a, b []change.Value) bool {
 	for i := range p.key {

@@ -23,6 +23,8 @@ type Rule struct {
 	// Bindings tie parameters of the name to columns: row.<Column> == params.<Param>.
 	// Invariant: every parameter of Name is bound.
 	Bindings []Binding
+	// print is the fingerprint, set by New.
+	print string
 	// Style of numbers in the JSON.
 	Style change.Style
 }
@@ -35,6 +37,9 @@ type Binding struct {
 // fingerprint changes whenever the rule would give other events. It enters the
 // view tag.
 func (r *Rule) fingerprint() string {
+	if r.print != "" {
+		return r.print
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%q %q.%q %v %q %+v", r.Name, r.Schema, r.Table, r.Columns == nil, r.Columns, r.Style)
 	for _, x := range r.Bindings {

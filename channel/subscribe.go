@@ -24,6 +24,10 @@ func (h *Hub) Subscribe(ctx context.Context, r Request) (*Subscriber, error) {
 		return nil, err
 	}
 	id, reason := h.resumable(s.view, r.LastEventID)
+	if r.LastEventID != "" && reason == "" && id.At.Less(h.live.position()) {
+		h.resume(s, id) // without the live lane, which goes on for the others
+		return s, nil
+	}
 	placed := make(chan struct{})
 	h.live.post(func() {
 		h.place(s, r.LastEventID != "", id, reason)
@@ -75,6 +79,12 @@ func (h *Hub) admit(audiences []*audience) (*Subscriber, error) {
 	}
 	key := viewKey(audiences, lin.Generation)
 	h.mu.Lock()
+	v := h.views[key]
+	h.mu.Unlock()
+	if v == nil { // made without the lock, which the lanes need
+		v = newView(key, audiences, lin)
+	}
+	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.running {
 		if h.ctx != nil {
@@ -82,9 +92,9 @@ func (h *Hub) admit(audiences []*audience) (*Subscriber, error) {
 		}
 		return nil, ErrStarting
 	}
-	v := h.views[key]
-	if v == nil {
-		v = newView(key, audiences, lin)
+	if have := h.views[key]; have != nil {
+		v = have
+	} else {
 		h.views[key] = v
 	}
 	v.users++

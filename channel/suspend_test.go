@@ -124,6 +124,22 @@ func TestTableAddedLater(t *testing.T) {
 	})
 }
 
+// TestOversizeBoundValue: a row that is too large, of which the bound value had to be
+// left out, is nobody's and everybody's: all audiences of the rule are reset.
+func TestOversizeBoundValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{})
+		defer h.run()()
+		s := h.subscribe("", "room/1")
+		drain(s)
+		h.tx(func(b *change.Builder, r *change.Relation) {
+			row := []byte{'N', 0, 3, 't', 0, 0, 0, 1, '1', byte(change.Omitted), byte(change.Omitted)}
+			b.Row(change.Insert, r, row, true)
+		})
+		want(t, drain(s), `reset 0/100.0 {"channel":"room/1","reason":"gap"}`)
+	})
+}
+
 // setSince notes that public.t is complete only from the LSN on.
 func (l *memLog) setSince(since change.LSN) {
 	l.update(func() {

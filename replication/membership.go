@@ -59,10 +59,10 @@ func readMembership(ctx context.Context, conn *pgx.Conn, t Target) (*membership,
 }
 
 // rejoined reports whether a table is a member now, but not the one that it was when
-// the log went on last.
+// the log went on last, or none that the log knew of; nil: it knew of nothing.
 func (m *membership) rejoined(table string, was map[string]string) bool {
 	now := m.members[table]
-	return was[table] != "" && strings.Contains(now, "member") && now != was[table]
+	return was != nil && strings.Contains(now, "member") && now != was[table]
 }
 
 // lookAtMembership ends the session when somebody has altered the publication or its

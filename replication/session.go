@@ -250,8 +250,11 @@ func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglog
 
 // beginAnew gives up the log: clients are told why.
 func (s *Source) beginAnew(ctx context.Context, ident pglogrepl.IdentifySystemResult, from change.LSN, reason string, why error) error {
+	if err := s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), from, reason); err != nil {
+		return fmt.Errorf("%w; it must begin anew (%s), because %w", err, reason, why)
+	}
 	s.log.Error("the event log cannot be continued: all clients get reset", "reason", reason, "cause", why, "from", from.String())
-	return s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), from, reason)
+	return nil
 }
 
 // beginLineage does so after a stream that contradicted the log, of which nothing was
