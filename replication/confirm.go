@@ -55,7 +55,7 @@ func senderTimeout(ctx context.Context, repl *pgconn.PgConn) (time.Duration, err
 // the server asks, and every few seconds, whatever the receiver is doing. The latter
 // ask for an answer, so that a server that is gone without a word is noticed.
 // timeout is wal_sender_timeout.
-func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <-chan struct{}, timeout time.Duration) error {
+func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, w *witness, asked <-chan struct{}, timeout time.Duration) error {
 	silence := silence{limit: cmp.Or(2*timeout, defaultSilence)}
 	status := time.NewTicker(statusPace(timeout))
 	defer status.Stop()
@@ -66,7 +66,7 @@ func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <
 		send, ask := false, false
 		select {
 		case <-ctx.Done():
-			return s.sendStatus(repl, &told, false) // the last word before the connection closes
+			return s.sendStatus(repl, w, &told, false) // the last word before the connection closes
 		case <-asked:
 			send = true
 		case now := <-status.C:
@@ -85,7 +85,7 @@ func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <
 			continue
 		}
 		moved = false
-		if err := s.sendStatus(repl, &told, ask); err != nil {
+		if err := s.sendStatus(repl, w, &told, ask); err != nil {
 			return err
 		}
 	}
@@ -96,8 +96,8 @@ func (s *Source) confirmAlways(ctx context.Context, repl *pgconn.PgConn, asked <
 //
 // It writes to the connection itself: pgconn, and pglogrepl.SendStandbyStatusUpdate
 // above it, share a buffer with the goroutine that pgconn starts when a receive fails.
-func (s *Source) sendStatus(repl *pgconn.PgConn, told *change.LSN, ask bool) error {
-	wal := change.LSN(s.durable.Load())
+func (s *Source) sendStatus(repl *pgconn.PgConn, w *witness, told *change.LSN, ask bool) error {
+	wal := w.allows(change.LSN(s.durable.Load()))
 	if wal == 0 || wal < *told {
 		return fmt.Errorf("confirm to Postgres: position %s after %s: this is a bug in walrelay", wal, *told)
 	}

@@ -22,7 +22,7 @@ type receiver struct {
 	have     change.Position
 	maxEvent int
 	stats    *counters
-	witness  witness
+	witness  *witness
 	// reply asks for a standby status update.
 	reply func()
 
@@ -77,7 +77,7 @@ func (r *receiver) copyData(ctx context.Context, data []byte) error {
 // it has the log's past.
 func (r *receiver) keepalive(ctx context.Context, end change.LSN, replyRequested bool) error {
 	r.stats.keepalives.Add(1)
-	if !r.inTx && !r.witness.due {
+	if !r.inTx && !r.witness.due.Load() {
 		if err := r.inflow.add(ctx, func(b *change.Builder) { b.Advance(end) }); err != nil {
 			return err
 		}

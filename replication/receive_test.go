@@ -87,7 +87,7 @@ func testReceiver(have change.Position, messages ...[]byte) (*receiver, *inflow)
 		rel.Columns = append(rel.Columns, change.Column{Name: fmt.Sprint("c", i), Type: &change.Type{Name: "text"}})
 	}
 	s := &stream{messages: messages}
-	return &receiver{receive: s.receive, inflow: f, have: have, maxEvent: 1 << 20, stats: &counters{}, reply: func() {},
+	return &receiver{receive: s.receive, inflow: f, have: have, maxEvent: 1 << 20, stats: &counters{}, reply: func() {}, witness: &witness{},
 		relations: &relations{byOID: map[uint32]*change.Relation{7: rel}}}, f
 }
 

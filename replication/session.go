@@ -47,9 +47,10 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 	}
 	last, wal := s.o.Log.Head()
 	s.durable.Store(uint64(wal))
-	from, w := wal, witness{}
-	if w.tx, w.due = s.o.Log.LastTx(); w.due {
-		from = min(wal, w.tx.Commit)
+	from := wal
+	tx, known := s.o.Log.LastTx()
+	if known {
+		from = min(wal, tx.Commit)
 	}
 	if err := s.startReplication(ctx, repl, from); err != nil {
 		return err
@@ -58,7 +59,8 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 	if err != nil {
 		return err
 	}
-	w.due = w.due && slot.Confirmed <= w.tx.Commit
+	w := &witness{tx: tx, confirmed: slot.Confirmed}
+	w.due.Store(known && slot.Confirmed <= tx.Commit)
 	s.inflow.start(last, wal)
 	defer s.inflow.stop()
 	s.streamed.Store(true)
@@ -75,7 +77,7 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 // stream runs receiver and confirmer until one of them ends, or until somebody alters
 // the publication. timeout is
 // wal_sender_timeout.
-func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, w witness, timeout time.Duration) error {
+func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, w *witness, timeout time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	asked := make(chan struct{}, 1)
 	r := &receiver{
@@ -89,7 +91,7 @@ func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, 
 		reply:     func() { poke(asked) },
 	}
 	g.Go(func() error { return r.run(ctx) })
-	g.Go(func() error { return s.confirmAlways(ctx, repl, asked, timeout) })
+	g.Go(func() error { return s.confirmAlways(ctx, repl, w, asked, timeout) })
 	g.Go(func() error { return s.awaitAltered(ctx) })
 	g.Go(func() error { // ends the receiver, which reads without a deadline
 		<-ctx.Done()

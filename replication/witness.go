@@ -2,6 +2,7 @@ package replication
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/walrelay/walrelay/change"
 )
@@ -16,21 +17,32 @@ import (
 // state: nobody has confirmed more there than the server had when it was copied.
 type witness struct {
 	tx change.Tx
+	// confirmed is what the slot was confirmed up to when the stream began: nothing more
+	// is confirmed while the transaction is due.
+	confirmed change.LSN
 	// due: it has not been sent yet. What comes meanwhile proves nothing.
-	due bool
+	due atomic.Bool
 }
 
 // begin looks at the transaction that the server sends. Empty transactions before the
 // one that is due pass.
 func (w *witness) begin(tx change.Tx) error {
-	if !w.due || tx.Commit < w.tx.Commit {
+	if !w.due.Load() || tx.Commit < w.tx.Commit {
 		return nil
 	}
 	if tx != w.tx {
 		return &contradictionError{log: w.tx, server: tx}
 	}
-	w.due = false
+	w.due.Store(false)
 	return nil
+}
+
+// allows is how much of what the log has on disk may be confirmed.
+func (w *witness) allows(durable change.LSN) change.LSN {
+	if w.due.Load() {
+		return min(w.confirmed, durable)
+	}
+	return durable
 }
 
 // contradictionError: the server has another past than the log.

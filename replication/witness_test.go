@@ -28,10 +28,15 @@ func TestWitness(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, f := testReceiver(change.Position{Commit: test.last.Commit}, test.messages...)
-			r.witness = witness{tx: test.last, due: true}
+			r.witness = &witness{tx: test.last, confirmed: 0x50}
+			r.witness.due.Store(true)
 			err := r.run(t.Context())
 			if other := (*contradictionError)(nil); errors.As(err, &other) != test.contradicts {
 				t.Fatal(err)
+			}
+			proven := !test.contradicts && test.wal != 0
+			if got := r.witness.allows(0x70); got != 0x50 && !proven || got != 0x70 && proven {
+				t.Errorf("%s may be confirmed", got)
 			}
 			switch b := f.take(time.Now(), true); {
 			case b == nil && test.wal != 0, b != nil && (b.WAL != test.wal || b.Changes != 0):
