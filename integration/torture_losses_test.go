@@ -13,12 +13,7 @@ import (
 // loss is what makes a reset inevitable. It is inflicted in the middle of a round of
 // its own and says who may be reset, how often and why.
 type loss struct {
-	name string
-	// plain: nobody changes a table in this round. A transaction with ALTER TABLE or
-	// TRUNCATE that ends while Postgres (14 to 18) looks for the consistent point of a
-	// new slot may stay unknown to the slot's decoder: it leaves out the new column, or
-	// fails for ever with "could not map filenode".
-	plain   bool
+	name    string
 	inflict func(*chaos) judgement
 }
 
@@ -31,9 +26,9 @@ func (l *loss) String() string {
 }
 
 var losses = []loss{
-	{"slot dropped", true, (*chaos).slotDropped},
-	{"log wiped", false, (*chaos).logWiped},
-	{"away for too long", false, (*chaos).awayTooLong},
+	{"slot dropped", (*chaos).slotDropped},
+	{"log wiped", (*chaos).logWiped},
+	{"away for too long", (*chaos).awayTooLong},
 }
 
 // everybodyOnce: every subscriber is reset exactly once.

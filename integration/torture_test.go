@@ -259,7 +259,7 @@ func (tt *torture) announce(n int) (l *loss) {
 	w := weather{round: n, seed: rand.New(rand.NewPCG(tt.seed, uint64(1000+n))).Uint64()}
 	if tt.long && n%4 == 0 {
 		card := tt.losses.deal()
-		l, w.losses, w.plain = &card, true, card.plain
+		l, w.losses = &card, true
 	}
 	tt.counts.Store(newTortureTally())
 	tt.tally().rounds = 1

@@ -15,8 +15,6 @@ type weather struct {
 	calm bool
 	// losses: the round makes a reset inevitable; whoever has an id keeps it.
 	losses bool
-	// plain: nobody changes a table, see loss.
-	plain bool
 }
 
 // The actors, each of which has random numbers of its own.

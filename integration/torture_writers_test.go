@@ -150,9 +150,9 @@ func (s *scribe) transaction() error {
 	case n < 968:
 		s.t.tally().bulks.Add(1)
 		return s.do(s.thousands())
-	case n < 976 && !s.t.weather.now().plain:
+	case n < 976:
 		return s.do(s.ddl()...)
-	case n < 984 && !s.t.weather.now().plain:
+	case n < 984:
 		return s.do(s.truncate()...)
 	}
 	return s.do(s.statement())

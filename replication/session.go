@@ -151,7 +151,7 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	created := p.Slot == nil
 	confirmed := change.LSN(0)
 	if created {
-		if confirmed, err = s.createSlot(ctx, conn, p.Server.Version); err != nil {
+		if confirmed, err = s.createSlot(ctx, conn, p); err != nil {
 			return ident, err
 		}
 		fault.At(fault.SlotCreated)
@@ -216,17 +216,6 @@ func (s *Source) check(ctx context.Context, conn *pgx.Conn) (*Preflight, error) 
 	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
 	return Check(ctx, conn, s.o.Target)
-}
-
-// createSlot says so when it takes long: Postgres first waits for the end of every
-// transaction that has written, in any database of the cluster.
-func (s *Source) createSlot(ctx context.Context, conn *pgx.Conn, version int) (change.LSN, error) {
-	slow := time.AfterFunc(2*time.Second, func() {
-		s.log.Warn("the replication slot can only be created when the transactions that are open now have ended", "slot", s.o.Slot,
-			"find", "select pid, xact_start, query from pg_stat_activity where backend_xid is not null order by xact_start; and select * from pg_prepared_xacts;")
-	})
-	defer slow.Stop()
-	return createSlot(ctx, conn, s.o.Slot, version)
 }
 
 // reconcile compares log and slot. The slot must not have been confirmed beyond what
