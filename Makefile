@@ -5,8 +5,9 @@ VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 POSTGRES   := 14 16 17 18
 # The packages whose tests talk to Postgres.
 ON_POSTGRES := ./integration/... ./pgtemp/... ./replication/...
-# What the matrix runs on every push: the types, and one walk through everything.
-QUICK      := TestTypes|TestSmoke
+# What the matrix runs on every push: the types, one walk through everything, and what
+# only newer versions can do.
+QUICK      := TestTypes|TestSmoke|TestFailover|TestSlotIdleTimeout
 FUZZTIME   := 10s
 # How long `make torture` goes on.
 TORTURE    := 10m
@@ -45,7 +46,7 @@ test-matrix: deps ## run the tests that talk to Postgres on 14, 16, 17 and 18
 	scripts/test-matrix '$(POSTGRES)' $(GOTEST) $(ON_POSTGRES)
 
 .PHONY: test-matrix-quick
-test-matrix-quick: deps ## run the types test and a smoke test on 14, 16, 17 and 18
+test-matrix-quick: deps ## run the types, a smoke test and failovers on 14, 16, 17 and 18
 	@scripts/deps npm
 	scripts/test-matrix '$(POSTGRES)' $(GOTEST) -run '$(QUICK)' ./integration/...
 
@@ -54,7 +55,7 @@ lint: ## run gofmt, go vet, staticcheck and errcheck
 	@scripts/lint
 
 .PHONY: bench
-bench: ## measure throughput and latency against a Postgres of its own
+bench: ## measure throughput, latency and a storm of reconnects against a Postgres of its own
 	@scripts/deps postgres
 	go run ./bench
 

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,29 +36,6 @@ func TestSlotWithoutLog(t *testing.T) {
 		`1.0 items insert {"id":4} {"id":4}`,
 		`2.0 items insert {"id":5} {"id":5}`,
 	})
-}
-
-// One log belongs to one cluster and to one walrelay.
-func TestReplicationLogOfAnother(t *testing.T) {
-	t.Parallel()
-	db := newDatabase(t, "create table items (id int primary key)")
-	r := startRelay(t, db, standard(publicTables("items")))
-	other := newRelay(t, db, standard(publicTables("items")))
-	other.env = append(other.env, "LOG_DIR="+r.logDir)
-	other.start(t)
-	other.wantRefusal(t, `log.*in use by another walrelay \(pid `+fmt.Sprint(r.cmd.Process.Pid)+`\): stop that one, or give each its own log.dir`)
-	r.terminate(t)
-
-	elsewhere := newDatabaseOn(t, newCluster(t, pgtemp.Options{}), "create table items (id int primary key)")
-	r.env = append(r.env, "DATABASE_URL="+elsewhere.url())
-	r.start(t)
-	r.wantRefusal(t, `event log.*it belongs to the cluster with system identifier \d+, postgres.url leads to \d+; fix: correct postgres.url, or give this cluster its own log.dir`)
-	for table, d := range map[string]*database{"here": db, "there": elsewhere} {
-		d.wantWritable(t, table)
-	}
-	if got := elsewhere.value(t, "select (select count(*) from pg_replication_slots) + (select count(*) from pg_publication)"); got != "0" {
-		t.Errorf("%s slots and publications were left on the wrong cluster", got)
-	}
 }
 
 // wantRefusal waits for the end of a walrelay that must have said why on one line.

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every test that docs/guarantees.md names exists.
+func TestGuaranteesNameTests(t *testing.T) {
+	doc, err := os.ReadFile("docs/guarantees.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	err = filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		code.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`(Test\\w+)(…?)").FindAllStringSubmatch(string(doc), -1)
+	if len(names) < 50 {
+		t.Fatalf("%d tests are named", len(names))
+	}
+	for _, name := range names {
+		end := "("
+		if name[2] != "" { // of several
+			end = ""
+		}
+		if !strings.Contains(code.String(), "func "+name[1]+end) {
+			t.Errorf("there is no %s", name[1])
+		}
+	}
+}
