@@ -91,22 +91,22 @@ func (c *Cluster) Promote(ctx context.Context) error {
 
 // createStandby makes s's directory with a copy of primary. The server does not run
 // yet.
-func (s *Cluster) createStandby(ctx context.Context, primary *Cluster, opts StandbyOptions) error {
-	if err := s.createPlace(); err != nil {
+func (c *Cluster) createStandby(ctx context.Context, primary *Cluster, opts StandbyOptions) error {
+	if err := c.createPlace(); err != nil {
 		return err
 	}
-	if err := s.copyData(ctx, primary, opts); err != nil {
+	if err := c.copyData(ctx, primary, opts); err != nil {
 		return err
 	}
-	if err := s.configureStandby(primary, opts); err != nil {
+	if err := c.configureStandby(primary, opts); err != nil {
 		return err
 	}
-	return s.pickPort(0)
+	return c.pickPort(0)
 }
 
 // copyData makes s's data directory from the running primary's: a base backup with
 // its WAL, for which this connection must stay open from begin to end.
-func (s *Cluster) copyData(ctx context.Context, primary *Cluster, opts StandbyOptions) (err error) {
+func (c *Cluster) copyData(ctx context.Context, primary *Cluster, opts StandbyOptions) (err error) {
 	conn, err := primary.Conn(ctx)
 	if err != nil {
 		return err
@@ -117,20 +117,20 @@ func (s *Cluster) copyData(ctx context.Context, primary *Cluster, opts StandbyOp
 		return fmt.Errorf("create its slot: %w", err)
 	}
 	begin, end := "select pg_backup_start('pgtemp', true)", "select labelfile from pg_backup_stop(false)"
-	if s.bin.Major < 15 {
+	if c.bin.Major < 15 {
 		begin, end = "select pg_start_backup('pgtemp', true, false)", "select labelfile from pg_stop_backup(false, false)"
 	}
 	if _, err := conn.Exec(ctx, begin); err != nil {
 		return fmt.Errorf("begin base backup: %w", err)
 	}
-	if err := copyRunning(s.DataDir(), primary.DataDir(), opts.CopySlots, s.user); err != nil {
+	if err := copyRunning(c.DataDir(), primary.DataDir(), opts.CopySlots, c.user); err != nil {
 		return fmt.Errorf("copy data directory: %w", err)
 	}
 	label, err := pgxValue(ctx, conn, end)
 	if err != nil {
 		return fmt.Errorf("end base backup: %w", err)
 	}
-	return s.writeFile("backup_label", label)
+	return c.writeFile("backup_label", label)
 }
 
 func pgxValue(ctx context.Context, conn *pgx.Conn, sql string) (v string, err error) {
@@ -142,21 +142,21 @@ func pgxValue(ctx context.Context, conn *pgx.Conn, sql string) (v string, err er
 const standbySignal = "standby.signal"
 
 // configureStandby adds to the copied postgresql.conf what makes a standby of it.
-func (s *Cluster) configureStandby(primary *Cluster, opts StandbyOptions) error {
+func (c *Cluster) configureStandby(primary *Cluster, opts StandbyOptions) error {
 	settings := map[string]string{
-		"unix_socket_directories": s.socketDir(),
+		"unix_socket_directories": c.socketDir(),
 		"primary_conninfo": fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s application_name=%s sslmode=disable",
-			primary.port, conninfo(s.opts.User), conninfo(opts.Database), conninfo(opts.Name)),
+			primary.port, conninfo(c.opts.User), conninfo(opts.Database), conninfo(opts.Name)),
 		"primary_slot_name":            opts.Name,
 		"hot_standby_feedback":         "on",
 		"wal_receiver_status_interval": "1s",
 		"wal_retrieve_retry_interval":  "100ms",
 	}
-	if s.bin.Major >= 17 {
+	if c.bin.Major >= 17 {
 		settings["sync_replication_slots"] = "on"
 	}
 	maps.Copy(settings, opts.Settings)
-	conf, err := os.OpenFile(filepath.Join(s.DataDir(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	conf, err := os.OpenFile(filepath.Join(c.DataDir(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
@@ -164,7 +164,7 @@ func (s *Cluster) configureStandby(primary *Cluster, opts StandbyOptions) error 
 	if err := errors.Join(err, conf.Close()); err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
-	return s.writeFile(standbySignal, "")
+	return c.writeFile(standbySignal, "")
 }
 
 // conninfo quotes a value of a libpq connection string.
@@ -173,13 +173,13 @@ func conninfo(value string) string {
 }
 
 // writeFile writes a new file of the data directory for the server's user.
-func (s *Cluster) writeFile(name, text string) error {
-	f, err := os.OpenFile(filepath.Join(s.DataDir(), name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func (c *Cluster) writeFile(name, text string) error {
+	f, err := os.OpenFile(filepath.Join(c.DataDir(), name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	_, err = f.WriteString(text)
-	if err := errors.Join(err, s.user.own(f), f.Close()); err != nil {
+	if err := errors.Join(err, c.user.own(f), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
