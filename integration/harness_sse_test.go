@@ -306,7 +306,13 @@ func (s *sseStream) take() (f frame, ok, ended bool) {
 // server has ended the stream.
 func (s *sse) nextFrame(t testing.TB) (f frame, ok bool) {
 	t.Helper()
-	timeout := time.NewTimer(patience)
+	return s.frameBefore(t, time.Now().Add(patience))
+}
+
+// frameBefore is nextFrame with a deadline of the caller's.
+func (s *sse) frameBefore(t testing.TB, deadline time.Time) (f frame, ok bool) {
+	t.Helper()
+	timeout := time.NewTimer(time.Until(deadline))
 	defer timeout.Stop()
 	for {
 		f, ok, ended := s.stream.take()
@@ -320,7 +326,7 @@ func (s *sse) nextFrame(t testing.TB) (f frame, ok bool) {
 		select {
 		case <-s.stream.wake:
 		case <-timeout.C:
-			t.Fatalf("%s: no frame in %v; the last id was %q", s.url, patience, s.lastID)
+			t.Fatalf("%s: waited %v in vain; the last id was %q", s.url, patience, s.lastID)
 		}
 	}
 }
@@ -329,8 +335,9 @@ func (s *sse) nextFrame(t testing.TB) (f frame, ok bool) {
 // heartbeats and comments. The test fails if the stream ends instead.
 func (s *sse) next(t testing.TB) frame {
 	t.Helper()
+	deadline := time.Now().Add(patience) // heartbeats do not move it
 	for {
-		f, ok := s.nextFrame(t)
+		f, ok := s.frameBefore(t, deadline)
 		if !ok {
 			t.Fatalf("%s: the stream ended; the last id was %q (%v)", s.url, s.lastID, s.stream.err)
 		}
@@ -372,8 +379,9 @@ func (s *sse) nextHeartbeat(t testing.TB) frame {
 func (s *sse) waitEnd(t testing.TB) []frame {
 	t.Helper()
 	var frames []frame
+	deadline := time.Now().Add(patience)
 	for {
-		f, ok := s.nextFrame(t)
+		f, ok := s.frameBefore(t, deadline)
 		if !ok {
 			return frames
 		}

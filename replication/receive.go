@@ -74,9 +74,12 @@ func (r *receiver) copyData(ctx context.Context, data []byte) error {
 
 // keepalive: the WAL end counts only outside of transactions; everything below it
 // has been received then. It counts for nothing on a server that has yet to show that
-// it has the log's past.
+// it has the log's past, or shows that it has not.
 func (r *receiver) keepalive(ctx context.Context, end change.LSN, replyRequested bool) error {
 	r.stats.keepalives.Add(1)
+	if err := r.witness.passed(end); err != nil {
+		return err
+	}
 	if !r.inTx && !r.witness.due.Load() {
 		if err := r.inflow.add(ctx, func(b *change.Builder) { b.Advance(end) }); err != nil {
 			return err

@@ -20,7 +20,7 @@ type witness struct {
 	// confirmed is what the slot was confirmed up to when the stream began: nothing more
 	// is confirmed while the transaction is due.
 	confirmed change.LSN
-	// due: it has not been sent yet. What comes meanwhile proves nothing.
+	// due: it has not been sent yet. WAL ends below it that come meanwhile prove nothing.
 	due atomic.Bool
 }
 
@@ -37,6 +37,16 @@ func (w *witness) begin(tx change.Tx) error {
 	return nil
 }
 
+// passed looks at the WAL end of a keepalive: the server has sent all that was committed
+// before it. Servers since 15 send nothing of transactions that are empty for the
+// publication, so no begin may ever follow.
+func (w *witness) passed(end change.LSN) error {
+	if !w.due.Load() || end <= w.tx.Commit {
+		return nil
+	}
+	return &contradictionError{log: w.tx, passed: end}
+}
+
 // allows is how much of what the log has on disk may be confirmed.
 func (w *witness) allows(durable change.LSN) change.LSN {
 	if w.due.Load() {
@@ -46,10 +56,21 @@ func (w *witness) allows(durable change.LSN) change.LSN {
 }
 
 // contradictionError: the server has another past than the log.
-type contradictionError struct{ log, server change.Tx }
+type contradictionError struct {
+	log    change.Tx
+	server change.Tx  // sent where log was due; zero: none was
+	passed change.LSN // what the server had sent everything up to, where none was
+}
 
 func (e *contradictionError) Error() string {
-	return fmt.Sprintf("the event log ends in transaction %d, committed at %s, %s, which the server does not have: it sends transaction %d, committed at %s, %s: "+
-		"an older state of the cluster was restored, or another standby promoted",
-		e.log.XID, e.log.Commit, e.log.At().Format("2006-01-02 15:04:05.000000Z07"), e.server.XID, e.server.Commit, e.server.At().Format("2006-01-02 15:04:05.000000Z07"))
+	sends := fmt.Sprintf("it sends %s", described(e.server))
+	if e.server == (change.Tx{}) {
+		sends = fmt.Sprintf("it has sent all up to %s", e.passed)
+	}
+	return fmt.Sprintf("the event log ends in %s, which the server does not have: %s: an older state of the cluster was restored, or another standby promoted",
+		described(e.log), sends)
+}
+
+func described(tx change.Tx) string {
+	return fmt.Sprintf("transaction %d, committed at %s, %s", tx.XID, tx.Commit, tx.At().Format("2006-01-02 15:04:05.000000Z07"))
 }

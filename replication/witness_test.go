@@ -21,8 +21,9 @@ func TestWitness(t *testing.T) {
 	}{
 		{"it is sent again", last, [][]byte{keepalive(0xF0, 0), begin(0x100), insertItem(1), commit(0x100, 0x110), keepalive(0x200, 0)}, false, 0x200},
 		{"an empty one before it", last, [][]byte{begin(0x80), commit(0x80, 0x90), begin(0x100), insertItem(1), commit(0x100, 0x110)}, false, 0x110},
-		{"nothing is sent", last, [][]byte{keepalive(0x900, 0)}, false, 0},
-		{"another in its place", change.Tx{Commit: 0x100, XID: 770, Time: 5}, [][]byte{keepalive(0x900, 0), begin(0x100)}, true, 0},
+		{"nothing is sent", last, [][]byte{keepalive(0xF0, 0), keepalive(0x100, 0)}, false, 0},
+		{"it is passed over", last, [][]byte{keepalive(0x101, 0)}, true, 0},
+		{"another in its place", change.Tx{Commit: 0x100, XID: 770, Time: 5}, [][]byte{keepalive(0xF0, 0), begin(0x100)}, true, 0},
 		{"the same, committed at another time", change.Tx{Commit: 0x100, XID: 771, Time: 4}, [][]byte{begin(0x100)}, true, 0},
 		{"only later ones", change.Tx{Commit: 0xE0, XID: 771, Time: 5}, [][]byte{begin(0x100)}, true, 0},
 	} {
