@@ -107,7 +107,7 @@ type Channel struct {
 	Where *Expr
 	// Bindings are what Where binds. Invariant: every parameter of Pattern is in
 	// at least one, and no other.
-	Bindings []filter.Binding
+	Bindings []filter.OldBinding
 	Allow    Allow
 	// Params are the parameters in the order of Pattern.
 	Params []Param

@@ -109,7 +109,7 @@ channels:
 				Pattern: []Segment{{Literal: "zebra"}, {Param: "shop"}, {Param: "ID"}, {Literal: "x-1"}},
 				Schema:  "sales", Table: `Order "Items"`, Columns: []string{"id", "Total"},
 				Where: &Expr{Text: `params.shop == row.shop_id && row."Order ID" == params.ID`, Node: where},
-				Bindings: []filter.Binding{
+				Bindings: []filter.OldBinding{
 					{Column: "shop_id", Param: "shop", Pos: 15, ParamPos: 0},
 					{Column: "Order ID", Param: "ID", Pos: 30, ParamPos: 48},
 				},

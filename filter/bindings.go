@@ -2,8 +2,8 @@ package filter
 
 import "unicode/utf8"
 
-// Binding says that a column must equal a parameter of the channel's name.
-type Binding struct {
+// OldBinding says that a column must equal a parameter of the channel's name.
+type OldBinding struct {
 	Column, Param string
 	// Pos is where row.<column> stands, ParamPos where params.<name> does.
 	Pos, ParamPos Pos
@@ -17,7 +17,7 @@ type Binding struct {
 // Everything else gives an *Error at the first part that is not a binding: row
 // filters are not evaluated in this version, and the caller must not start with
 // one.
-func Bindings(expr Node) ([]Binding, error) {
+func Bindings(expr Node) ([]OldBinding, error) {
 	if expr == nil {
 		return nil, nil
 	}
@@ -25,7 +25,7 @@ func Bindings(expr Node) ([]Binding, error) {
 	if and, ok := expr.(*And); ok {
 		terms = and.Terms
 	}
-	bindings := make([]Binding, 0, len(terms))
+	bindings := make([]OldBinding, 0, len(terms))
 	for _, t := range terms {
 		b, ok := binds(t)
 		if !ok {
@@ -44,10 +44,10 @@ func Bindings(expr Node) ([]Binding, error) {
 }
 
 // binds reads one row.<column> == params.<name>.
-func binds(n Node) (Binding, bool) {
+func binds(n Node) (OldBinding, bool) {
 	c, ok := n.(*Compare)
 	if !ok || c.Op != Eq {
-		return Binding{}, false
+		return OldBinding{}, false
 	}
 	row, param := c.X, c.Y
 	if _, swapped := row.(*Param); swapped {
@@ -56,9 +56,9 @@ func binds(n Node) (Binding, bool) {
 	r, isRow := row.(*Row)
 	p, isParam := param.(*Param)
 	if !isRow || !isParam || len(r.Path) > 0 {
-		return Binding{}, false
+		return OldBinding{}, false
 	}
-	return Binding{Column: r.Column, Param: p.Name, Pos: r.From, ParamPos: p.From}, true
+	return OldBinding{Column: r.Column, Param: p.Name, Pos: r.From, ParamPos: p.From}, true
 }
 
 // shorten cuts what an error quotes to a readable length.

@@ -11,12 +11,12 @@ import (
 func TestBindings(t *testing.T) {
 	tests := []struct {
 		src  string
-		want []Binding
+		want []OldBinding
 	}{
-		{`row.order_id == params.id`, []Binding{{"order_id", "id", 0, 16}}},
-		{`params.id == row.order_id`, []Binding{{"order_id", "id", 13, 0}}},
-		{`(row.a == params.x) && params.y == row."B c"`, []Binding{{"a", "x", 1, 10}, {"B c", "y", 35, 23}}},
-		{`row.a == params.x and row.b == params.x`, []Binding{{"a", "x", 0, 9}, {"b", "x", 22, 31}}},
+		{`row.order_id == params.id`, []OldBinding{{"order_id", "id", 0, 16}}},
+		{`params.id == row.order_id`, []OldBinding{{"order_id", "id", 13, 0}}},
+		{`(row.a == params.x) && params.y == row."B c"`, []OldBinding{{"a", "x", 1, 10}, {"B c", "y", 35, 23}}},
+		{`row.a == params.x and row.b == params.x`, []OldBinding{{"a", "x", 0, 9}, {"b", "x", 22, 31}}},
 	}
 	for _, tt := range tests {
 		n, err := Parse(tt.src)
