@@ -45,3 +45,6 @@ type ParamError struct{ Channel, Param, Reason string }
 func (e *ParamError) Error() string {
 	return fmt.Sprintf("channel %q: parameter %s: %s", e.Channel, e.Param, e.Reason)
 }
+
+// ErrTableChanged: a table is not what the rules were checked against.
+var ErrTableChanged = errors.New("the table has been altered")
