@@ -73,6 +73,7 @@ func Check(ctx context.Context, conn *pgx.Conn, t Target) (*Preflight, error) {
 	if p.Publication, err = readPublication(ctx, conn, t.Publication, p.Server.Version); err != nil {
 		return nil, err
 	}
+	p.learnColumnLists(t)
 	p.checkPublication(t)
 	p.checkAncestors(t)
 	p.checkMayPublish(t)

@@ -25,7 +25,8 @@ type Publication struct {
 type PublishedTable struct {
 	Schema, Name string
 	RowFilter    bool
-	ColumnList   bool
+	// ColumnList are the columns that a column list names; nil without one.
+	ColumnList []string
 }
 
 func (p *Publication) table(spec TableSpec) *PublishedTable {
@@ -53,10 +54,10 @@ func readPublication(ctx context.Context, conn *pgx.Conn, name string, version i
 	if err != nil {
 		return nil, fmt.Errorf("read publication %s: %w", name, err)
 	}
-	filter := "false, false"
+	filter := "false, null::text[]"
 	if version >= 150000 {
-		filter = `t.rowfilter is not null, coalesce((select pr.prattrs is not null from pg_publication_rel pr join pg_publication p on p.oid = pr.prpubid
-			where p.pubname = t.pubname and pr.prrelid = format('%I.%I', t.schemaname, t.tablename)::regclass), false)`
+		filter = `t.rowfilter is not null, (select t.attnames::text[] from pg_publication_rel pr join pg_publication p on p.oid = pr.prpubid
+			where p.pubname = t.pubname and pr.prattrs is not null and pr.prrelid = format('%I.%I', t.schemaname, t.tablename)::regclass)`
 	}
 	rows, err := conn.Query(ctx, `select t.schemaname, t.tablename, `+filter+` from pg_publication_tables t where t.pubname = $1 order by 1, 2`, name)
 	if err != nil {
@@ -69,6 +70,21 @@ func readPublication(ctx context.Context, conn *pgx.Conn, name string, version i
 		return nil, fmt.Errorf("read tables of publication %s: %w", name, err)
 	}
 	return p, nil
+}
+
+// learnColumnLists notes which columns a publication that somebody else made publishes.
+func (p *Preflight) learnColumnLists(t Target) {
+	for _, spec := range t.Tables {
+		table := p.Tables[spec.fullName()]
+		if table == nil || p.Publication == nil {
+			continue
+		}
+		if pt := p.Publication.table(spec); pt != nil && pt.ColumnList != nil {
+			for i, c := range table.Columns {
+				table.Columns[i].Published = slices.Contains(pt.ColumnList, c.Name)
+			}
+		}
+	}
 }
 
 // checkPublication reports what ensurePublication cannot or must not mend by itself.
@@ -93,7 +109,7 @@ func (p *Preflight) checkPublication(t Target) {
 			if pt.RowFilter {
 				fs.add(Error, subject, "it has a row filter on "+spec.fullName()+": rows that leave it would vanish without an event", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
 			}
-			if pt.ColumnList {
+			if pt.ColumnList != nil {
 				fs.add(Error, subject, "it has a column list on "+spec.fullName()+", which makes Postgres refuse UPDATEs when the replica identity is not in it", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
 			}
 		}

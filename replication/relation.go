@@ -74,6 +74,12 @@ func (r *relations) describe(ctx context.Context, a *announced, xid uint32) (*ch
 	if err != nil {
 		return nil, err
 	}
+	return a.relation(table, types, r.byOID[a.oid]), nil
+}
+
+// relation completes what was announced with what the catalog says: table is nil when it
+// was dropped since, before what was known of the relation, or nil.
+func (a *announced) relation(table *Table, types map[uint32]*change.Type, before *change.Relation) *change.Relation {
 	rel := &change.Relation{OID: a.oid, Schema: a.schema, Name: a.name, Identity: a.identity}
 	for _, c := range a.columns {
 		col := change.Column{Name: c.name, Identity: c.identity, Type: types[c.typeOID]}
@@ -84,16 +90,30 @@ func (r *relations) describe(ctx context.Context, a *announced, xid uint32) (*ch
 		}
 		rel.Columns = append(rel.Columns, col)
 	}
-	rel.Key = r.keyOf(rel, table)
-	rel.ID, err = relationID(rel)
-	return rel, err
+	rel.Key = keyOf(rel, table, before)
+	rel.ID = relationID(rel)
+	return rel
+}
+
+// Relation is what the stream would announce for the table as the catalog has it, with
+// the same ID. Its columns are the published ones.
+func (t *Table) Relation() *change.Relation {
+	a := &announced{oid: t.OID, schema: t.Schema, name: t.Name, identity: t.Identity}
+	types := map[uint32]*change.Type{}
+	for _, c := range t.Columns {
+		if c.Published {
+			a.columns = append(a.columns, announcedColumn{name: c.Name, typeOID: c.TypeOID, identity: slices.Contains(t.IdentityColumns, c.Name)})
+			types[c.TypeOID] = c.Type
+		}
+	}
+	return a.relation(t, types, nil)
 }
 
 // keyOf finds the primary key. The catalog is of now, the message of then. Under
 // DEFAULT the message flags the primary key of that moment, and the catalog only
 // knows its order; else a table whose key has changed since keeps the one that it
 // had before on this connection.
-func (r *relations) keyOf(rel *change.Relation, table *Table) []int {
+func keyOf(rel *change.Relation, table *Table, before *change.Relation) []int {
 	var key []int
 	if table != nil {
 		key = keyColumns(rel, table)
@@ -105,9 +125,9 @@ func (r *relations) keyOf(rel *change.Relation, table *Table) []int {
 		}
 		return flagged
 	}
-	if known := r.byOID[rel.OID]; len(key) == 0 && known != nil {
-		for _, k := range known.Key {
-			i := rel.Column(known.Columns[k].Name)
+	if len(key) == 0 && before != nil {
+		for _, k := range before.Key {
+			i := rel.Column(before.Columns[k].Name)
 			if i < 0 {
 				return nil
 			}
@@ -146,14 +166,11 @@ func keyColumns(rel *change.Relation, table *Table) []int {
 }
 
 // relationID hashes everything that the relation says.
-func relationID(rel *change.Relation) (uint64, error) {
+func relationID(rel *change.Relation) uint64 {
 	rel.ID = 0
-	b, err := json.Marshal(rel)
-	if err != nil {
-		return 0, fmt.Errorf("hash relation: %w", err)
-	}
+	b, _ := json.Marshal(rel) // trees of strings, numbers and bools: it cannot fail
 	sum := sha256.Sum256(b)
-	return binary.BigEndian.Uint64(sum[:]) | 1, nil // never 0
+	return binary.BigEndian.Uint64(sum[:]) | 1 // never 0
 }
 
 // parseRelation reads a Relation message without its type byte.
