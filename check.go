@@ -47,8 +47,13 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return err
 	}
 	problems := paramProblems(cfg, p.Tables)
+	_, wrong, warnings := compileRules(cfg, p.Tables)
+	problems.Add(wrong.Problems...)
 	for _, f := range p.Findings {
 		fmt.Fprintf(out, "%-7s  %s\n", f.Severity, describe(cfg, f))
+	}
+	for _, problem := range append(cfg.Warnings, warnings...) {
+		fmt.Fprintf(out, "%-7s  %s\n", replication.Warning, problem)
 	}
 	for _, problem := range problems.Problems {
 		fmt.Fprintf(out, "%-7s  %s\n", replication.Error, problem)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"gopkg.in/yaml.v3"
@@ -19,18 +20,11 @@ func (r *reader) channels(top *section) []Channel {
 		return nil
 	}
 	var channels []Channel
-	refused := 0
 	for _, e := range s.entries {
 		e.used = true
 		b := &builder{r: r, name: e.name, key: e.key}
 		channels = append(channels, b.channel(e.value))
 		r.noOverlap(channels, s.entries)
-		if b.refused {
-			refused++
-		}
-	}
-	if refused == len(channels) {
-		r.problem(s.pos, s.key, "no channel is public and there are no sessions: nobody could subscribe to anything")
 	}
 	return channels
 }
@@ -58,10 +52,8 @@ type builder struct {
 	name string
 	key  *yaml.Node
 	c    Channel
-	// refused: `allow` is well-formed but not in this version.
-	refused bool
-	// unbound: `where` has a problem, so that nothing is known of its bindings.
-	unbound bool
+	// unread: a rule has a problem, so that nothing is known of what it compares.
+	unread bool
 }
 
 func (b *builder) channel(n *yaml.Node) Channel {
@@ -82,9 +74,11 @@ func (b *builder) channel(n *yaml.Node) Channel {
 	b.where(s)
 	b.allow(s)
 	b.params(s.section("params"))
-	b.identity(s)
+	read(s, "identity", &b.c.Loose, looseness)
+	b.snapshot(s)
 	b.json(s.section("json"))
 	s.done()
+	b.checkUsers()
 	b.checkParams()
 	return b.c
 }
@@ -152,15 +146,41 @@ func (b *builder) column(v scalar) {
 	}
 }
 
-func (b *builder) identity(s *section) {
-	v, ok := s.scalar("identity")
-	switch {
-	case !ok || v.text == "strict":
-	case v.text == "loose":
-		v.problem(errors.New(notYetLoose))
-	default:
-		v.problem(errors.New("must be strict"))
+func looseness(v scalar) (loose bool, err error) {
+	switch v.text {
+	case "strict":
+		return false, nil
+	case "loose":
+		return true, nil
 	}
+	return false, errors.New("must be strict or loose")
+}
+
+// defaultMaxRows and mostMaxRows bound what a snapshot may send.
+const (
+	defaultMaxRows = 10_000
+	mostMaxRows    = 1_000_000
+)
+
+func (b *builder) snapshot(parent *section) {
+	s := parent.section("snapshot")
+	if s == nil || !parent.has("snapshot") {
+		return
+	}
+	b.c.Snapshot = &Snapshot{MaxRows: defaultMaxRows}
+	read(s, "max_rows", &b.c.Snapshot.MaxRows, rowCount)
+	s.done()
+}
+
+func rowCount(v scalar) (int, error) {
+	n, err := count(v)
+	if err != nil {
+		return 0, err
+	}
+	if n > mostMaxRows {
+		return 0, fmt.Errorf("must be at most %d", mostMaxRows)
+	}
+	return n, nil
 }
 
 func (b *builder) json(s *section) {

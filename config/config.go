@@ -18,9 +18,13 @@ type Config struct {
 	Log      Log
 	HTTP     HTTP
 	Admin    Admin
+	// Claims are what rules may know of a user, in the order of the file.
+	Claims []filter.Claim
 	// Channels in the order of the file. Invariant: at least one; no two patterns
 	// match the same name.
 	Channels []Channel
+	// Warnings are what a person should know of a file that is valid.
+	Warnings []*Problem
 
 	// positions has the place of every key that the file has.
 	positions map[string]Pos
@@ -84,6 +88,9 @@ type Limits struct {
 	Channels int
 	// Queue is what may wait for one client.
 	Queue int64
+	// MaxScanAudiences is per channel: those whose rule has nothing to look up, so that
+	// each costs an evaluation for every change of the table.
+	MaxScanAudiences int
 }
 
 // Admin is the server for operators.
@@ -105,13 +112,19 @@ type Channel struct {
 	AllColumns bool
 	// Where says which rows are in the channel; nil for all.
 	Where *Expr
-	// Bindings are what Where binds. Invariant: every parameter of Pattern is in
-	// at least one, and no other.
+	// Bindings are what Where binds when it does nothing else, else nil.
 	Bindings []filter.OldBinding
 	Allow    Allow
-	// Params are the parameters in the order of Pattern.
+	// Params are the parameters in the order of Pattern. Invariant: Where or Allow
+	// compares each with a column or a claim.
 	Params []Param
-	JSON   JSON
+	// Parameters are the same for package filter; without a type where none is declared.
+	Parameters []filter.Parameter
+	// Loose: rules may read columns whose old value the replica identity does not carry.
+	Loose bool
+	// Snapshot: streams begin with the rows of now; nil for no.
+	Snapshot *Snapshot
+	JSON     JSON
 }
 
 // Key is the full name of one of the channel's keys, for [Config.Pos] and
@@ -129,16 +142,34 @@ type Segment struct{ Literal, Param string }
 type Param struct {
 	Name string
 	// Type is bool, bigint, numeric, text, uuid, or schema.name of an enum; empty
-	// when it follows from the column that the parameter is bound to.
+	// when it follows from what the parameter is compared with.
 	Type string
 }
 
-// Allow says who may subscribe to a channel.
-type Allow uint8
+// Allow says who may see which rows of a channel. The zero value lets nobody in and
+// never comes out of Parse.
+type Allow struct {
+	// Public lets everybody see all rows of Where, without a session.
+	Public bool
+	// Expr is the rule for users who are signed in. Invariant: nil only when Public is
+	// set.
+	Expr *Expr
+}
 
-// AllowPublic lets everybody subscribe, without a session. The zero value of
-// Allow lets nobody in and never comes out of Parse.
-const AllowPublic Allow = 1
+// AnyUser reports that everybody who is signed in may see all rows of Where.
+func (a Allow) AnyUser() bool {
+	if a.Expr == nil {
+		return false
+	}
+	l, ok := a.Expr.Node.(*filter.Literal)
+	return ok && l.Kind == filter.Bool && l.Text == "true"
+}
+
+// Snapshot is what a channel sends before the changes.
+type Snapshot struct {
+	// MaxRows is the most rows that one subscriber may see in it.
+	MaxRows int
+}
 
 // JSON is how a channel writes numbers that JavaScript cannot hold.
 type JSON struct{ Bigint, Numeric NumberStyle }
@@ -203,7 +234,7 @@ func defaults() *Config {
 			Heartbeat: 15 * time.Second, Retry: 2 * time.Second, ShutdownTimeout: 10 * time.Second,
 			Limits: Limits{
 				Connections: 50_000, PerUser: 64, PerSession: 16, PerIP: 256,
-				Channels: 64, Queue: 1 << 20,
+				Channels: 64, Queue: 1 << 20, MaxScanAudiences: 10_000,
 			},
 		},
 		Admin: Admin{Listen: "127.0.0.1:9090"},

@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 	want.Postgres.URL = "postgres://app@db/shop"
 	want.Channels = []Channel{{
 		Name: "orders", Pattern: []Segment{{Literal: "orders"}},
-		Schema: "public", Table: "orders", AllColumns: true, Allow: AllowPublic,
+		Schema: "public", Table: "orders", AllColumns: true, Allow: Allow{Public: true},
 	}}
 	if diff := cmp.Diff(want, mustParse(t, minimal, nil), sameConfig); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -70,9 +70,13 @@ http:
   heartbeat: 500ms
   retry: 1.5s
   shutdown_timeout: 1m30s
-  limits: {connections: 1, per_user: 2, per_session: 3, per_ip: 4, queue: 64KiB, channels: 5}
+  limits: {connections: 1, per_user: 2, per_session: 3, per_ip: 4, queue: 64KiB, channels: 5, max_scan_audiences: 6}
   upstream: http://localhost:3000/app
 admin: {listen: "localhost:9"}
+claims:
+  shops: uuid[]
+  "e mail": {type: text, required: true}
+  id: {type: "bigint", required: false}
 channels:
   zebra/{shop}/{ID}/x-1:
     table: 'sales."Order ""Items"""'
@@ -81,13 +85,17 @@ channels:
     allow: " public "
     params: {ID: order_kind, shop: uuid}
     identity: strict
+    snapshot: {}
     json: {bigint: string, numeric: number}
   apes: {table: apes, columns: [id], allow: 'public', json: {numeric: string}}
+  mine/{shop}:
+    table: mine
+    where: row.state in ["a", "b"] || row.n >= 5
+    allow: params.shop in user.shops && (row.owner == user."e mail" || row.id == user.id)
+    identity: loose
+    snapshot: {max_rows: 7}
+  ours: {table: ours, allow: true}
 `, nil)
-	where, err := filter.Parse(`params.shop == row.shop_id && row."Order ID" == params.ID`)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := &Config{
 		File: "walrelay.yaml",
 		Postgres: Postgres{
@@ -99,32 +107,110 @@ channels:
 			AllowedOrigins: []string{"https://app.example.com", "http://localhost:3000", "https://[::1]:8443"},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 			Heartbeat:      500 * time.Millisecond, Retry: 1500 * time.Millisecond, ShutdownTimeout: 90 * time.Second,
-			Limits:   Limits{Connections: 1, PerUser: 2, PerSession: 3, PerIP: 4, Queue: 64 << 10, Channels: 5},
+			Limits:   Limits{Connections: 1, PerUser: 2, PerSession: 3, PerIP: 4, Queue: 64 << 10, Channels: 5, MaxScanAudiences: 6},
 			Upstream: &url.URL{Scheme: "http", Host: "localhost:3000", Path: "/app"},
 		},
 		Admin: Admin{Listen: "localhost:9"},
+		Claims: []filter.Claim{
+			{Name: "shops", Type: typeOf(t, "uuid[]")},
+			{Name: "e mail", Type: typeOf(t, "text"), Required: true},
+			{Name: "id", Type: typeOf(t, "bigint")},
+		},
 		Channels: []Channel{
 			{
 				Name:    "zebra/{shop}/{ID}/x-1",
 				Pattern: []Segment{{Literal: "zebra"}, {Param: "shop"}, {Param: "ID"}, {Literal: "x-1"}},
 				Schema:  "sales", Table: `Order "Items"`, Columns: []string{"id", "Total"},
-				Where: &Expr{Text: `params.shop == row.shop_id && row."Order ID" == params.ID`, Node: where},
+				Where: expression(t, `params.shop == row.shop_id && row."Order ID" == params.ID`),
 				Bindings: []filter.OldBinding{
 					{Column: "shop_id", Param: "shop", Pos: 15, ParamPos: 0},
 					{Column: "Order ID", Param: "ID", Pos: 30, ParamPos: 48},
 				},
-				Allow:  AllowPublic,
-				Params: []Param{{"shop", "uuid"}, {"ID", "public.order_kind"}},
-				JSON:   JSON{Bigint: AsString},
+				Allow:      Allow{Public: true},
+				Params:     []Param{{"shop", "uuid"}, {"ID", "public.order_kind"}},
+				Parameters: []filter.Parameter{{Name: "shop", Type: typeOf(t, "uuid")}, {Name: "ID", Type: typeOf(t, "order_kind")}},
+				Snapshot:   &Snapshot{MaxRows: 10_000},
+				JSON:       JSON{Bigint: AsString},
 			},
 			{
 				Name: "apes", Pattern: []Segment{{Literal: "apes"}}, Schema: "public", Table: "apes",
-				Columns: []string{"id"}, Allow: AllowPublic, JSON: JSON{Numeric: AsString},
+				Columns: []string{"id"}, Allow: Allow{Public: true}, JSON: JSON{Numeric: AsString},
+			},
+			{
+				Name: "mine/{shop}", Pattern: []Segment{{Literal: "mine"}, {Param: "shop"}}, Schema: "public", Table: "mine", AllColumns: true,
+				Where:  expression(t, `row.state in ["a", "b"] || row.n >= 5`),
+				Allow:  Allow{Expr: expression(t, `params.shop in user.shops && (row.owner == user."e mail" || row.id == user.id)`)},
+				Params: []Param{{Name: "shop"}}, Parameters: []filter.Parameter{{Name: "shop"}}, Loose: true, Snapshot: &Snapshot{MaxRows: 7},
+			},
+			{
+				Name: "ours", Pattern: []Segment{{Literal: "ours"}}, Schema: "public", Table: "ours", AllColumns: true,
+				Allow: Allow{Expr: expression(t, "true")},
 			},
 		},
+		Warnings: c.Warnings,
 	}
 	if diff := cmp.Diff(want, c, sameConfig); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !c.Channels[3].Allow.AnyUser() || c.Channels[2].Allow.AnyUser() || c.Channels[0].Allow.AnyUser() {
+		t.Error("only ours is for any user")
+	}
+}
+
+func typeOf(t *testing.T, name string) filter.Type {
+	t.Helper()
+	typ, err := filter.ParseType(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return typ
+}
+
+func expression(t *testing.T, text string) *Expr {
+	t.Helper()
+	n, err := filter.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Expr{Text: text, Node: n}
+}
+
+// What a person should know of a file that is valid.
+func TestWarnings(t *testing.T) {
+	const head = "postgres: {url: postgres://app@db/shop}\n"
+	for name, test := range map[string]struct {
+		file string
+		want []string
+	}{
+		"all is well": {head + `claims: {}
+channels:
+  orders: {table: orders, allow: public}`, nil},
+		"nobody": {head + `channels:
+  orders: {table: orders, allow: true}
+  news: {table: news, allow: true}`, []string{
+			"walrelay.yaml:2:1: channels: no channel is public and there is no auth in this version: browsers get 401; only `walrelay tail --as` can subscribe, through the admin address",
+		}},
+		"some": {head + `claims: {id: bigint, role: text}
+channels:
+  orders: {table: orders, allow: row.customer_id == user.id}
+  news: {table: news, allow: public}`, []string{
+			"walrelay.yaml:3:1: channels: orders is not public and there is no auth in this version: browsers get 401 there; only `walrelay tail --as` can subscribe, through the admin address",
+			"walrelay.yaml:2:28: claims.role: no rule reads it",
+		}},
+		"several": {head + `channels:
+  orders: {table: orders, allow: true}
+  other: {table: orders, allow: true}
+  news: {table: news, allow: public}`, []string{
+			"walrelay.yaml:2:1: channels: orders, other are not public and there is no auth in this version: browsers get 401 there; only `walrelay tail --as` can subscribe, through the admin address",
+		}},
+	} {
+		var got []string
+		for _, w := range mustParse(t, test.file, nil).Warnings {
+			got = append(got, w.Error())
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
@@ -219,6 +305,31 @@ channels:
 	}
 }
 
+// Each column that rules read, with its first place.
+func TestReads(t *testing.T) {
+	c := mustParse(t, `postgres: {url: postgres://app@db/shop}
+claims: {id: bigint, teams: "bigint[]"}
+channels:
+  orders:
+    table: public.orders
+    where: row.status != "draft" and lower(row."E Mail") == "x" or !(row.a in [1, 2])
+    allow: |
+      row.status == null || row.customer_id == user.id
+        || text(row.meta.region.a) == "x" && user.id in row.ids
+  news: {table: news, allow: public}
+`, nil)
+	want := []Read{
+		{"status", "channels.orders.where", Pos{6, 12}}, {"E Mail", "channels.orders.where", Pos{6, 44}}, {"a", "channels.orders.where", Pos{6, 70}},
+		{"customer_id", "channels.orders.allow", Pos{8, 29}}, {"meta", "channels.orders.allow", Pos{9, 17}}, {"ids", "channels.orders.allow", Pos{9, 57}},
+	}
+	if diff := cmp.Diff(want, c.Channels[0].Reads()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := c.Channels[1].Reads(); got != nil {
+		t.Errorf("news reads %v", got)
+	}
+}
+
 func TestErrorfHidesPasswords(t *testing.T) {
 	c := mustParse(t, minimal, nil)
 	err := c.Errorf(Pos{Line: 2}, "postgres.url", "connect to %s: %v", "postgres://app:hunter2@db/shop",
@@ -307,7 +418,7 @@ func TestNoErrorShowsThePassword(t *testing.T) {
 		"postgres://" + strings.Repeat("x", 200) + ":hunter2@db:x/", "http://" + strings.Repeat("x", 200) + ":hunter2@db:x/",
 		"postgres://app:hunter2\n@db:x/", "!postgres://app:hunter2@db", "*postgres://app:hunter2@db", "&postgres://app:hunter2@db x",
 	}
-	r := &reader{file: "f", positions: map[string]Pos{}, known: map[string]bool{}}
+	r := newReader("f", nil)
 	r.read(example(t))
 	for key := range r.positions {
 		for _, value := range values {
@@ -370,7 +481,7 @@ func FuzzParse(f *testing.F) {
 		var errs *Errors
 		switch {
 		case err == nil:
-			if len(c.Channels) == 0 || c.Channels[0].Allow != AllowPublic || c.Postgres.URL == "" {
+			if len(c.Channels) == 0 || (c.Channels[0].Allow == Allow{}) || c.Postgres.URL == "" {
 				t.Fatalf("not a complete configuration: %+v", c)
 			}
 		case c != nil || !errors.As(err, &errs):

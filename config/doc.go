@@ -13,9 +13,10 @@
 // Columns count characters from 1, as editors do. Unknown and duplicate keys,
 // wrong types, empty values and YAML tags are problems; so are anchors, aliases
 // and merge keys under channels, where a value must stand where it is read.
-// Values that a later version will understand (see notyet.go) are refused, not
-// ignored: a rule that is not applied would show rows to people who may not see
-// them.
+// Rules must be there and say something: `allow` missing or empty is a problem, and so
+// are claims that are not declared and parameters that nothing binds. Values that a
+// later version will understand (see notyet.go) are refused, not ignored. What a person
+// should know of a valid file is in Config.Warnings.
 //
 // ${NAME} and ${NAME:-default} are replaced in values (not in keys) after YAML
 // has been parsed, and the result is never parsed again, neither as YAML nor as

@@ -100,12 +100,12 @@ func syntaxMessage(err error) string {
 
 // syntaxHint says what most often causes an error, judging by its line.
 func syntaxHint(message, line string) string {
-	key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+	_, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 	value = strings.TrimSpace(value)
 	switch {
 	case strings.HasPrefix(line, "\t"):
 		return "; indent with blanks, not with tabs"
-	case key == "where" || key == "allow":
+	case strings.Contains(line, "where:") || strings.Contains(line, "allow:"):
 		return "; put the whole expression in quotes, or below a |"
 	case strings.HasPrefix(value, "*"):
 		return `; write "*" in quotes`

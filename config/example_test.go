@@ -28,7 +28,7 @@ func TestExampleHasTheDefaults(t *testing.T) {
 		t.Errorf("%d channels", len(c.Channels))
 	}
 	want := defaults()
-	want.File, want.Postgres.URL, want.Channels = c.File, c.Postgres.URL, c.Channels
+	want.File, want.Postgres.URL, want.Channels, want.Claims, want.Warnings = c.File, c.Postgres.URL, c.Channels, c.Claims, c.Warnings
 	if diff := cmp.Diff(want, c, sameConfig); diff != "" {
 		t.Errorf("(-defaults +example):\n%s", diff)
 	}
@@ -41,7 +41,7 @@ func TestExampleHasTheDefaults(t *testing.T) {
 // single limits, as a line of its own that is commented out.
 func TestExampleIsComplete(t *testing.T) {
 	data := example(t)
-	r := &reader{file: "f", positions: map[string]Pos{}, known: map[string]bool{}}
+	r := newReader("f", nil)
 	r.read(data)
 	lines := strings.Split(string(data), "\n")
 	for key := range r.known {
@@ -50,7 +50,7 @@ func TestExampleIsComplete(t *testing.T) {
 			t.Errorf("the key %s is not in the example", key)
 		}
 	}
-	for _, key := range []string{"auth", "claims", "nats", "snapshot"} {
+	for _, key := range []string{"auth", "nats"} {
 		at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "# "+key+":") })
 		if at < 0 {
 			t.Errorf("%s is not in the example", key)

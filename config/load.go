@@ -24,7 +24,7 @@ func Load(path string, env Env) (*Config, error) {
 // Parse reads a configuration; name stands for the file in messages. The error
 // is an *Errors with all problems. It never panics, whatever the data.
 func Parse(name string, data []byte, env Env) (*Config, error) {
-	r := &reader{file: name, env: env, positions: map[string]Pos{}, known: map[string]bool{}}
+	r := newReader(name, env)
 	c := r.read(data)
 	if err := r.errs.Err(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/walrelay/walrelay/filter"
 	"github.com/walrelay/walrelay/nearest"
 )
 
@@ -32,6 +33,14 @@ func (b *builder) params(s *section) {
 	}
 	for _, name := range names {
 		b.c.Params = append(b.c.Params, Param{Name: name, Type: types[name]})
+		p := filter.Parameter{Name: name}
+		if text := types[name]; text != "" {
+			var err error
+			if p.Type, err = filter.ParseType(text); err != nil {
+				b.r.problem(b.r.positions[b.c.Key("params", name)], b.c.Key("params", name), "%s", err)
+			}
+		}
+		b.c.Parameters = append(b.c.Parameters, p)
 	}
 }
 
@@ -75,27 +84,4 @@ func paramType(v scalar) (string, error) {
 		return "", fmt.Errorf("must be %s: %w", kinds, err)
 	}
 	return schema + "." + name, nil
-}
-
-// checkParams notes parameters that no column binds, and bindings to parameters
-// that the name does not have.
-func (b *builder) checkParams() {
-	if b.c.Pattern == nil {
-		return
-	}
-	names := paramNames(b.c.Pattern)
-	bound := map[string]bool{}
-	for _, bind := range b.c.Bindings {
-		bound[bind.Param] = true
-		if !slices.Contains(names, bind.Param) {
-			b.r.problem(b.c.Where.Pos(bind.ParamPos), b.c.Key("where"),
-				"the channel's name has no {%s}%s", bind.Param, plain(nearest.Suggest(bind.Param, names)))
-		}
-	}
-	for _, name := range names {
-		if !bound[name] && !b.unbound {
-			at := b.r.src.within(b.key, strings.Index(b.name, "{"+name+"}"))
-			b.r.problem(at, b.c.Key(), "nothing binds {%s}; add where: row.<column> == params.%s", name, name)
-		}
-	}
 }

@@ -20,6 +20,12 @@ type reader struct {
 	positions map[string]Pos
 	// known has every key that was asked for, with * for the names of channels.
 	known map[string]bool
+	// declared are the claims of the file, claimed those that rules read.
+	declared, claimed map[string]bool
+}
+
+func newReader(file string, env Env) *reader {
+	return &reader{file: file, env: env, positions: map[string]Pos{}, known: map[string]bool{}, declared: map[string]bool{}, claimed: map[string]bool{}}
 }
 
 func (r *reader) problem(pos Pos, key, format string, args ...any) {
@@ -219,15 +225,6 @@ func (s *section) scalar(name string) (scalar, bool) {
 		return scalar{}, false
 	}
 	return s.r.scalarOf(n, join(s.key, name))
-}
-
-// expression takes a key with an expression, as it is written.
-func (s *section) expression(name string) (scalar, bool) {
-	n := s.value(name)
-	if n == nil {
-		return scalar{}, false
-	}
-	return s.r.verbatim(n, join(s.key, name))
 }
 
 // list takes a key with a list of single values, which may be empty. ok is false

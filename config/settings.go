@@ -14,8 +14,10 @@ func (r *reader) read(data []byte) *Config {
 	r.log(top.section("log"), &c.Log)
 	r.http(top.section("http"), &c.HTTP)
 	r.admin(top.section("admin"), c)
+	c.Claims = r.claims(top.section("claims"))
 	c.Channels = r.channels(top)
 	top.done()
+	c.Warnings = r.warnings(c)
 	return c
 }
 
@@ -70,6 +72,7 @@ func (r *reader) limits(s *section, l *Limits) {
 	read(s, "per_ip", &l.PerIP, count)
 	read(s, "queue", &l.Queue, size)
 	read(s, "channels", &l.Channels, count)
+	read(s, "max_scan_audiences", &l.MaxScanAudiences, count)
 	s.done()
 }
 
