@@ -1,5 +1,7 @@
 package filter
 
+import "slices"
+
 // ParamError is a parameter that is not of its type.
 type ParamError struct{ Param, Reason string }
 
@@ -16,18 +18,161 @@ func (e *RefusedError) Error() string { return "not allowed: " + e.Expr + " is n
 
 // Binding is a program with claims and parameters bound. Immutable; safe for
 // concurrent use.
-type Binding struct{}
+type Binding struct {
+	program *Program
+	// values by bound operand of the program.
+	values []datum
+	// postings by disjunct; of those that are not live nil.
+	postings [][]string
+	// live has a bit for each disjunct whose user part is TRUE and that has postings.
+	live  uint32
+	scan  bool
+	group string
+}
+
+// isLive reports whether some row can make the disjunct TRUE.
+func (b *Binding) isLive(disjunct int) bool { return b.live&(1<<disjunct) != 0 }
 
 // Bind binds the parameters, as a URL has them, and the claims; nil stands for nobody and
-// is only possible where ReadsUser is false. Errors: *ParamError, *RefusedError.
+// is only possible where ReadsUser is false. Errors: *ParamError; *RefusedError; *ClaimError where
+// the claims were read with another declaration than the rule was compiled with.
 func (p *Program) Bind(user *Claims, params map[string]string) (*Binding, error) {
-	return &Binding{}, nil
+	b := &Binding{program: p, values: make([]datum, len(p.bound)), postings: make([][]string, len(p.disjuncts))}
+	if err := b.bind(user, params); err != nil {
+		return nil, err
+	}
+	for _, c := range p.gate {
+		if c.eval(nil, b) != True {
+			return nil, &RefusedError{c.text()}
+		}
+	}
+	allowed := false
+	for i := range p.disjuncts {
+		d := &p.disjuncts[i]
+		if least(d.user, nil, b) != True {
+			continue
+		}
+		allowed = true
+		if b.postings[i] = b.post(d); len(b.postings[i]) > 0 {
+			b.live |= 1 << i
+			b.scan = b.scan || len(d.keys) == 0 && len(d.rest) > 0
+		}
+	}
+	if !allowed {
+		return nil, &RefusedError{p.userPart()}
+	}
+	b.group = b.makeGroup()
+	return b, nil
+}
+
+// userPart are the parts of the disjuncts that read only user and parameters; one of
+// them must be TRUE.
+func (p *Program) userPart() string {
+	var parts []Node
+	for i := range p.disjuncts {
+		var terms []Node
+		for _, c := range p.disjuncts[i].user {
+			terms = append(terms, c.node())
+		}
+		part := joined(terms, func(t []Node) Node { return &And{Terms: t} })
+		if !slices.ContainsFunc(parts, func(n Node) bool { return n.String() == part.String() }) {
+			parts = append(parts, part)
+		}
+	}
+	return joined(parts, func(t []Node) Node { return &Or{Terms: t} }).String()
+}
+
+// joined is the only one of nodes, or all of them joined.
+func joined(nodes []Node, join func([]Node) Node) Node {
+	if len(nodes) == 1 {
+		return nodes[0]
+	}
+	return join(nodes)
+}
+
+// bind evaluates the bound operands.
+func (b *Binding) bind(user *Claims, params map[string]string) error {
+	for i := range b.program.bound {
+		var err error
+		switch o := &b.program.bound[i]; o.kind {
+		case boundParam:
+			b.values[i].v, err = bindParam(&b.program.params[o.index], params)
+		case boundClaim:
+			b.values[i], err = bindClaim(&b.program.claims[o.index], o.index, user)
+		case boundLower:
+			v := b.values[o.index].v
+			if v.state == isSet {
+				v.s, _ = lower(v.s, nil)
+			}
+			b.values[i].v = v
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bindParam(p *Parameter, params map[string]string) (value, error) {
+	text, ok := params[p.Name]
+	if !ok {
+		return value{}, &ParamError{p.Name, "it is missing"}
+	}
+	v, err := parseText(p.Type, text)
+	if err != nil {
+		return value{}, &ParamError{p.Name, "it is " + err.Error()}
+	}
+	return v, nil
+}
+
+func bindClaim(c *Claim, index int, user *Claims) (datum, error) {
+	if user == nil {
+		return datum{}, &ClaimError{c.Name, "there is no user"}
+	}
+	if index >= len(user.declared) || user.declared[index].Name != c.Name || !sameClaimType(&user.declared[index].Type, &c.Type) {
+		return datum{}, &ClaimError{c.Name, "the claims were read with another declaration than the rule was compiled with; read them again"}
+	}
+	v := user.get(index)
+	return datum{v: v.v, list: v.list}, nil
+}
+
+func sameClaimType(a, b *Type) bool {
+	return a.Class == b.Class && a.List == b.List && a.Name == b.Name
+}
+
+// post are the keys under which the disjunct is found. Nothing is found under NULL.
+func (b *Binding) post(d *disjunct) []string {
+	var key []byte
+	for i := range d.keys {
+		k := &d.keys[i]
+		v := k.bound.value(nil, b)
+		if v.v.state != isSet {
+			return nil
+		}
+		if k.kind == keyMember {
+			return postEach(key, k.class, v.list)
+		}
+		key = appendKey(key, k.class, v.v)
+	}
+	return []string{string(key)}
+}
+
+// postEach makes a key of the parts so far and each distinct element, sorted.
+func postEach(key []byte, c Class, list []value) []string {
+	keys := make([]string, 0, len(list))
+	for i := range list {
+		if list[i].state == isSet {
+			keys = append(keys, string(appendKey(key[:len(key):len(key)], c, list[i])))
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // Group is the same for bindings of one program that no row can tell apart. It is made
 // of all parameters and of the claims that the program still reads once the parts that
 // are not live are gone. The text is not for people.
-func (b *Binding) Group() string { return "" }
+func (b *Binding) Group() string { return b.group }
 
 // ParamValue is a bound parameter in the form that Postgres prints: 7 for 07.
 type ParamValue struct {
@@ -37,23 +182,36 @@ type ParamValue struct {
 }
 
 // Params are the bound parameters in the order of Program.Params.
-func (b *Binding) Params() []ParamValue { return nil }
+func (b *Binding) Params() []ParamValue {
+	values := make([]ParamValue, 0, len(b.program.params))
+	for i := range b.program.params {
+		p := &b.program.params[i]
+		for j := range b.program.bound {
+			if o := &b.program.bound[j]; o.kind == boundParam && o.index == i {
+				values = append(values, ParamValue{p.Name, p.Type, b.values[j].v.text(p.Type)})
+			}
+		}
+	}
+	return values
+}
 
 // Postings are the keys under which a row must be found for the disjunct to be TRUE, see
 // [Image.Probe]: none where it is not live. A disjunct without key that is live has
 // the one key "", and Scan is true: every row must be tried.
-func (b *Binding) Postings(disjunct int) []string { return nil }
+func (b *Binding) Postings(disjunct int) []string { return b.postings[disjunct] }
 
 // Scan reports that a disjunct that is live has no key but a residual, so that every row costs an
 // evaluation for this binding.
-func (b *Binding) Scan() bool { return false }
+func (b *Binding) Scan() bool { return b.scan }
 
 // Residual evaluates what is left of a disjunct for a row that has Once and one of
 // the postings.
-func (b *Binding) Residual(disjunct int, im *Image) Truth { return False }
+func (b *Binding) Residual(disjunct int, im *Image) Truth {
+	return least(b.program.disjuncts[disjunct].rest, im, b)
+}
 
 // Eval evaluates the whole filter, without the index.
-func (b *Binding) Eval(im *Image) Truth { return False }
+func (b *Binding) Eval(im *Image) Truth { return least(b.program.roots, im, b) }
 
 // SQL is a condition on the table's columns, quoted and unqualified, that is TRUE for every row for which Eval
 // is TRUE, and the values of its parameters $1, $2, ... as text. It has no values in it, and no

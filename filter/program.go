@@ -1,6 +1,12 @@
 package filter
 
-import "github.com/walrelay/walrelay/change"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Source is a channel's rule as the configuration has it.
 type Source struct {
@@ -38,11 +44,55 @@ type Problem struct {
 // disjunction. F is TRUE for a row and a binding iff Once is TRUE, the binding exists,
 // and for some disjunct that is live in the binding one of the row's keys is among the
 // binding's and the residual is TRUE.
-type Program struct{}
+type Program struct {
+	table  *Table
+	claims []Claim
+	params []Parameter
+	uses   []Use
+	// slots and bound are the operands that are not literals, each once.
+	slots []slot
+	bound []bound
+	// roots are where and allow as they are written, those that there are.
+	roots []*cond
+
+	// once and gate are the conjuncts that read only the row, and only user and parameters.
+	once, gate []*cond
+	// disjuncts are what remains. Invariant: 1 to maxDisjuncts.
+	disjuncts []disjunct
+
+	// strict are columns, by index in Table.Columns, under != or !.
+	strict map[int]bool
+	print  string
+}
 
 // Compile checks a rule against its table and plans it. Without errors among the
-// problems the program is not nil.
-func Compile(s Source) (*Program, []Problem) { return &Program{}, nil }
+// problems the program is not nil. Problems are in the order of the text, where before allow,
+// warnings last.
+func Compile(s Source) (*Program, []Problem) {
+	c := newChecker(&s)
+	c.inferParams()
+	where := c.expression(Where, s.Where)
+	allow := c.expression(Allow, s.Allow)
+	c.checkParams()
+	if len(c.problems) > 0 {
+		slices.SortStableFunc(c.problems, func(a, b Problem) int {
+			if a.Part != b.Part {
+				return int(a.Part) - int(b.Part)
+			}
+			return int(a.Pos) - int(b.Pos)
+		})
+		return nil, c.problems
+	}
+	p := &Program{table: s.Table, claims: s.Claims, params: c.params, uses: c.uses, slots: c.slots, bound: c.bound, strict: c.strict}
+	for _, root := range []*cond{where, allow} {
+		if root != nil {
+			p.roots = append(p.roots, root)
+		}
+	}
+	p.plan()
+	p.print = p.fingerprint(&s)
+	return p, p.warnings()
+}
 
 // Use is a column that a rule reads.
 type Use struct {
@@ -54,63 +104,45 @@ type Use struct {
 }
 
 // Uses are the columns that the rule reads, each once.
-func (p *Program) Uses() []Use { return nil }
+func (p *Program) Uses() []Use { return slices.Clone(p.uses) }
 
 // Params are the rule's parameters with their types, inferred where they were not
 // declared.
-func (p *Program) Params() []Parameter { return nil }
+func (p *Program) Params() []Parameter { return slices.Clone(p.params) }
 
 // ReadsUser reports that the rule reads claims.
-func (p *Program) ReadsUser() bool { return false }
-
-// Fingerprint changes whenever the rule would give another verdict for some row.
-func (p *Program) Fingerprint() string { return "" }
-
-// Plan describes in words what is evaluated when, a line each, for walrelay check.
-func (p *Program) Plan() []string { return nil }
+func (p *Program) ReadsUser() bool {
+	return slices.ContainsFunc(p.bound, func(b bound) bool { return b.kind == boundClaim })
+}
 
 // Disjuncts is their number, from 1 to 16. A rule whose filter does not depend on user and
 // parameters has one, without a key: its one audience is everybody.
-func (p *Program) Disjuncts() int { return 1 }
+func (p *Program) Disjuncts() int { return len(p.disjuncts) }
 
-// Layout places the columns that a program reads in one version of its relation.
-// Immutable.
-type Layout struct{}
+// Fingerprint changes whenever the rule would give another verdict for some row.
+func (p *Program) Fingerprint() string { return p.print }
 
-// For finds the columns in a version of the relation. The error says in words why rows
-// of that version cannot be judged: a column is gone or of another class.
-func (p *Program) For(rel *change.Relation) (*Layout, error) { return &Layout{}, nil }
-
-// Differ reports whether a column that the program reads differs between two images of
-// a row, or is not known in one of them. When it is false both have the same verdict.
-func (l *Layout) Differ(a, b []change.Value) bool { return true }
-
-// Blind reports whether a column that the program reads was left out of the image because
-// the row was too large.
-func (l *Layout) Blind(row []change.Value) bool { return false }
-
-// Image is one row image under evaluation. A column is decoded at most once, and only
-// when something reads it. Its memory is reused: a program evaluates any number of rows
-// without allocating. Not safe for concurrent use.
-type Image struct{}
-
-// NewImage makes an image for rows of a program.
-func (p *Program) NewImage() *Image { return &Image{} }
-
-// Load begins with another row, which must stay as it is until the next Load.
-func (im *Image) Load(l *Layout, row []change.Value) {}
-
-// Undecoded reports that a value of the row could not be read: the server sent what its
-// type does not have.
-func (im *Image) Undecoded() bool { return false }
-
-// Once evaluates what reads only the row.
-func (im *Image) Once() Truth { return False }
-
-// Probe finds the row's keys for a disjunct, which Key then gives: one, or for
-// `user.x in row.array` one per distinct element; none where the disjunct cannot be TRUE for
-// any binding. For a disjunct without key it is 1 or 0 and Key is empty.
-func (im *Image) Probe(disjunct int) (keys int) { return 0 }
-
-// Key is a key that Probe has found, valid until the next Probe.
-func (im *Image) Key(i int) []byte { return nil }
+// fingerprint is made of the expressions in canonical form and of the types of all that
+// they read.
+func (p *Program) fingerprint(s *Source) string {
+	var b strings.Builder
+	for _, n := range []Node{s.Where, s.Allow} {
+		if n == nil {
+			n = &Literal{Kind: Bool, Text: "true"}
+		}
+		fmt.Fprintf(&b, "%q", n.String())
+	}
+	fmt.Fprintf(&b, "%t", s.Public)
+	for i := range p.slots {
+		fmt.Fprintf(&b, "%q:%d,%t", p.slots[i].expr, p.slots[i].typ.Class, p.slots[i].typ.List)
+	}
+	for i := range p.bound {
+		t := &p.bound[i].typ
+		fmt.Fprintf(&b, "%q:%d,%t,%q", p.bound[i].expr, t.Class, t.List, t.Name)
+	}
+	for i := range p.params {
+		fmt.Fprintf(&b, "%q:%d,%q", p.params[i].Name, p.params[i].Type.Class, p.params[i].Type.Name)
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,121 @@
+package filter
+
+// eval is the condition's truth. A nil image or binding is allowed where the
+// condition does not read it.
+func (c *cond) eval(im *Image, b *Binding) Truth {
+	switch c.op {
+	case condFalse:
+		return False
+	case condTrue:
+		return True
+	case condAnd:
+		return least(c.terms, im, b)
+	case condOr:
+		return greatest(c.terms, im, b)
+	case condNull, condNotNull:
+		return nullTest(c.op == condNull, c.x.value(im, b))
+	case condIn, condNotIn:
+		return c.evalIn(c.x.value(im, b), c.y.value(im, b))
+	}
+	return c.evalCompare(c.x.value(im, b), c.y.value(im, b))
+}
+
+// least is the conjunction of terms.
+func least(terms []*cond, im *Image, b *Binding) Truth {
+	t := True
+	for _, term := range terms {
+		if t = min(t, term.eval(im, b)); t == False {
+			break
+		}
+	}
+	return t
+}
+
+// greatest is the disjunction of terms.
+func greatest(terms []*cond, im *Image, b *Binding) Truth {
+	t := False
+	for _, term := range terms {
+		if t = max(t, term.eval(im, b)); t == True {
+			break
+		}
+	}
+	return t
+}
+
+func truth(b bool) Truth {
+	if b {
+		return True
+	}
+	return False
+}
+
+func nullTest(want bool, x *datum) Truth {
+	if x.v.state == isOpen {
+		return Open
+	}
+	return truth((x.v.state == isNull) == want)
+}
+
+func (c *cond) evalCompare(x, y *datum) Truth {
+	if x.v.state != isSet || y.v.state != isSet {
+		if x.v.state == isNull || y.v.state == isNull {
+			return Unknown // whatever the other one is
+		}
+		return Open
+	}
+	switch c.op {
+	case condEq:
+		return truth(equal(c.class, x.v, y.v))
+	case condNe:
+		return truth(!equal(c.class, x.v, y.v))
+	}
+	order := compare(c.class, x.v, y.v)
+	switch c.op {
+	case condLt:
+		return truth(order < 0)
+	case condLe:
+		return truth(order <= 0)
+	case condGt:
+		return truth(order > 0)
+	}
+	return truth(order >= 0)
+}
+
+// evalIn is x = ANY(list), or NOT of it: an empty list decides even for NULL, a NULL
+// list never does, and a NULL element leaves open what no other element decides.
+func (c *cond) evalIn(x, list *datum) Truth {
+	in := c.op == condIn
+	switch {
+	case list.v.state == isNull:
+		return Unknown
+	case list.v.state == isOpen:
+		if in && x.v.state == isNull {
+			return Unknown
+		}
+		return Open
+	case len(list.list) == 0:
+		return truth(!in)
+	case x.v.state == isNull:
+		return Unknown
+	}
+	return c.search(x.v, list.list, in)
+}
+
+// search looks for x, which is set or open, in a list that is not empty.
+func (c *cond) search(x value, list []value, in bool) Truth {
+	nulls := 0
+	for i := range list {
+		if list[i].state == isNull {
+			nulls++
+		} else if x.state == isSet && equal(c.class, x, list[i]) {
+			return truth(in)
+		}
+	}
+	switch {
+	case x.state == isOpen && nulls < len(list) && (in || nulls == 0):
+		return Open
+	case nulls > 0:
+		return Unknown
+	}
+	return truth(!in)
+}

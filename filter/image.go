@@ -1,0 +1,216 @@
+package filter
+
+import (
+	"bytes"
+	"slices"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Image is one row image under evaluation. A column is decoded at most once, and only
+// when something reads it. Its memory is reused: a program evaluates any number of rows
+// without allocating. Not safe for concurrent use.
+type Image struct {
+	program *Program
+	layout  *Layout
+	row     []change.Value
+	// turn counts the rows loaded; a cell with another turn is of an earlier row.
+	turn      uint64
+	cells     []cell
+	undecoded bool
+
+	// keys has the bytes of what Probe found, spans says where each key is.
+	keys  []byte
+	spans []span
+}
+
+// span is a key in Image.keys.
+type span struct{ from, to int }
+
+// cell is the value of a slot.
+type cell struct {
+	datum
+	turn uint64
+	// scratch holds what had to be written anew, elems the elements of an array.
+	scratch []byte
+	elems   *elements
+}
+
+// NewImage makes an image for rows of a program.
+func (p *Program) NewImage() *Image {
+	im := &Image{program: p, cells: make([]cell, len(p.slots))}
+	for i := range im.cells {
+		if p.slots[i].typ.List {
+			im.cells[i].elems = &elements{}
+		}
+	}
+	return im
+}
+
+// Load begins with another row, which must stay as it is until the next Load.
+func (im *Image) Load(l *Layout, row []change.Value) {
+	im.layout, im.row = l, row
+	im.turn++
+	im.undecoded = false
+	im.keys, im.spans = im.keys[:0], im.spans[:0]
+}
+
+// Undecoded reports that a value of the row could not be read: the server sent what its
+// type does not have. Only values that have been asked for count.
+func (im *Image) Undecoded() bool { return im.undecoded }
+
+// get is the value of a slot, valid until the next Load.
+func (im *Image) get(i int) *datum {
+	c := &im.cells[i]
+	if c.turn != im.turn {
+		c.turn = im.turn
+		im.fill(c, i)
+	}
+	return &c.datum
+}
+
+func (im *Image) fill(c *cell, i int) {
+	s := &im.program.slots[i]
+	c.list = c.list[:0]
+	switch s.kind {
+	case slotColumn:
+		im.column(c, s, &im.layout.places[i])
+	case slotPath:
+		base := im.get(s.base).v
+		if c.v = base; base.state == isSet {
+			c.v, c.scratch = jsonPath(base.s, s.path, c.scratch[:0])
+		}
+	case slotLower:
+		if c.v = im.get(s.base).v; c.v.state == isSet {
+			c.v.s, c.scratch = lower(c.v.s, c.scratch[:0])
+		}
+	}
+}
+
+// column reads a column. Whatever is not known is open and never NULL.
+func (im *Image) column(c *cell, s *slot, at *place) {
+	c.v = value{state: isOpen}
+	if at.index >= len(im.row) {
+		return
+	}
+	switch v := &im.row[at.index]; {
+	case v.Kind == change.Null:
+		c.v.state = isNull
+	case v.Kind != change.Text:
+	case s.typ.List:
+		im.array(c, at, v.Text)
+	case s.typ.Class == ClassOpaque || s.typ.Class == ClassJSON:
+		c.v = value{state: isSet, s: v.Text}
+	default:
+		var ok bool
+		if c.v, ok = decode(at.typ, at.as, v.Text); !ok {
+			c.v = value{state: isOpen}
+			im.undecoded = true
+		}
+	}
+}
+
+// array reads all elements: the end of the text can make the whole unreadable.
+func (im *Image) array(c *cell, at *place, text []byte) {
+	c.elems.reset(at.typ, at.as, text)
+	for {
+		v, ok := c.elems.next()
+		if !ok {
+			break
+		}
+		c.list = append(c.list, v)
+	}
+	if c.elems.bad() {
+		c.list = c.list[:0]
+		im.undecoded = true
+		return
+	}
+	c.v.state = isSet
+}
+
+// lower is text in lower case by Unicode's rules; the result is text itself where
+// nothing changes, else in scratch.
+func lower(text, scratch []byte) (out, used []byte) {
+	for i, c := range text {
+		if 'A' <= c && c <= 'Z' || c >= utf8.RuneSelf {
+			scratch = append(scratch, text[:i]...)
+			scratch = appendLower(scratch, text[i:])
+			return scratch, scratch
+		}
+	}
+	return text, scratch
+}
+
+func appendLower(dst, text []byte) []byte {
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r == utf8.RuneError && n == 1 {
+			dst = append(dst, text[0])
+		} else {
+			dst = utf8.AppendRune(dst, unicode.ToLower(r))
+		}
+		text = text[n:]
+	}
+	return dst
+}
+
+// Once evaluates what reads only the row.
+func (im *Image) Once() Truth { return least(im.program.once, im, nil) }
+
+// Probe finds the row's keys for a disjunct, which Key then gives: one, or for
+// `user.x in row.array` one per distinct element; none where the disjunct cannot be TRUE for
+// any binding. For a disjunct without key it is 1 or 0 and Key is empty.
+func (im *Image) Probe(disjunct int) (keys int) {
+	d := &im.program.disjuncts[disjunct]
+	im.keys, im.spans = im.keys[:0], im.spans[:0]
+	if least(d.row, im, nil) != True {
+		return 0
+	}
+	for i := range d.keys {
+		k := &d.keys[i]
+		v := im.get(k.row.index)
+		if v.v.state != isSet {
+			return 0
+		}
+		if k.kind == keyEach {
+			return im.probeEach(k.class, v.list)
+		}
+		im.keys = appendKey(im.keys, k.class, v.v)
+	}
+	im.spans = append(im.spans, span{0, len(im.keys)})
+	return 1
+}
+
+// probeEach makes a key of the parts so far and each element.
+func (im *Image) probeEach(c Class, list []value) int {
+	prefix := len(im.keys)
+	for i := range list {
+		if list[i].state != isSet {
+			continue
+		}
+		from := len(im.keys)
+		im.keys = appendKey(append(im.keys, im.keys[:prefix]...), c, list[i])
+		im.spans = append(im.spans, span{from, len(im.keys)})
+	}
+	im.dropDuplicates()
+	return len(im.spans)
+}
+
+// dropDuplicates sorts the keys where that is needed to find the equal ones.
+func (im *Image) dropDuplicates() {
+	if len(im.spans) < 2 {
+		return
+	}
+	slices.SortFunc(im.spans, func(a, b span) int { return bytes.Compare(im.keys[a.from:a.to], im.keys[b.from:b.to]) })
+	im.spans = slices.CompactFunc(im.spans, func(a, b span) bool {
+		return bytes.Equal(im.keys[a.from:a.to], im.keys[b.from:b.to])
+	})
+}
+
+// Key is a key that Probe has found, valid until the next Probe.
+func (im *Image) Key(i int) []byte {
+	s := im.spans[i]
+	return im.keys[s.from:s.to:s.to]
+}

@@ -1,0 +1,107 @@
+package filter
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Layout places the columns that a program reads in one version of its relation.
+// Immutable.
+type Layout struct {
+	// places by slot; only those of columns are used.
+	places []place
+	// read are the indices in the relation of all columns that the program reads.
+	read []int
+}
+
+// place is where a column is in a relation.
+type place struct {
+	index int
+	typ   *change.Type
+	// as is what the text is decoded as, for an array its elements. Its class is that of
+	// the slot.
+	as Type
+}
+
+// For finds the columns in a version of the relation. The error says in words why rows
+// of that version cannot be judged: a column is gone or of another class.
+func (p *Program) For(rel *change.Relation) (*Layout, error) {
+	l := &Layout{places: make([]place, len(p.slots))}
+	for i := range p.slots {
+		s := &p.slots[i]
+		if s.kind != slotColumn {
+			continue
+		}
+		at, err := p.place(rel, s)
+		if err != nil {
+			return nil, err
+		}
+		l.places[i] = at
+		l.read = append(l.read, at.index)
+	}
+	return l, nil
+}
+
+func (p *Program) place(rel *change.Relation, s *slot) (place, error) {
+	want := &p.table.Columns[s.column]
+	i := rel.Column(want.Name)
+	if i < 0 {
+		return place{}, fmt.Errorf("%s has no column %q any more", rel.FullName(), want.Name)
+	}
+	is := rel.Columns[i].Type
+	typ := typeOf(is)
+	switch {
+	case typ.Class != s.typ.Class || typ.List != s.typ.List:
+		return place{}, fmt.Errorf("column %q of %s was %s and is %s now, which compares in another way",
+			want.Name, rel.FullName(), s.typ.Name, typ.Name)
+	case isCitext(is) && !want.Loose && p.strict[s.column]:
+		return place{}, fmt.Errorf("column %q of %s is %s now, which cannot be judged under != or !", want.Name, rel.FullName(), typ.Name)
+	case typ.List:
+		typ = typ.element()
+	}
+	return place{index: i, typ: is, as: typ}, nil
+}
+
+// isCitext: upper and lower case are equal in the type.
+func isCitext(t *change.Type) bool {
+	if t.Kind == change.KindArray && t.Elem != nil {
+		t = t.Elem
+	}
+	name := t.BaseName()
+	return name[strings.LastIndexByte(name, '.')+1:] == "citext"
+}
+
+// Differ reports whether a column that the program reads differs between two images of
+// a row, or is not known in one of them. When it is false both have the same verdict.
+func (l *Layout) Differ(a, b []change.Value) bool {
+	for _, i := range l.read {
+		if i >= len(a) || i >= len(b) || !same(&a[i], &b[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func same(a, b *change.Value) bool {
+	switch {
+	case a.Kind != b.Kind:
+		return false
+	case a.Kind == change.Text:
+		return bytes.Equal(a.Text, b.Text)
+	}
+	return a.Kind == change.Null
+}
+
+// Blind reports whether a column that the program reads was left out of the image because
+// the row was too large.
+func (l *Layout) Blind(row []change.Value) bool {
+	for _, i := range l.read {
+		if i < len(row) && row[i].Kind == change.Omitted {
+			return true
+		}
+	}
+	return false
+}

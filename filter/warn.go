@@ -1,0 +1,3 @@
+package filter
+
+func (p *Program) warnings() []Problem { return nil }
