@@ -28,7 +28,7 @@ func newTailCommand() *cobra.Command {
 		Use:   "tail CHANNEL...",
 		Short: "Print the events of channels as they happen",
 		Long: "Subscribes to channels of a running walrelay and prints every event once, also over restarts of walrelay.\n" +
-			"The address comes from the configuration file, or from --url.",
+			"The address comes from the configuration file, or from --url. With --as it is the admin address, which asks for no session.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("tail: requires at least 1 argument, the name of a channel: walrelay tail orders")
@@ -39,20 +39,21 @@ func newTailCommand() *cobra.Command {
 	path := configFlag(cmd)
 	t := &tailer{out: os.Stdout, status: os.Stderr}
 	cmd.Flags().StringVar(&t.base, "url", "", "address of the stream, for example http://127.0.0.1:8080/events (default: from the configuration)")
+	cmd.Flags().StringVar(&t.as, "as", "", "be the user with these `CLAIMS`, such as '{\"id\":42}', through the admin address")
 	cmd.Flags().BoolVar(&t.json, "json", false, "print the events as JSON, one a line")
 	cmd.Flags().StringVar(&t.lastID, "from", "", "begin behind this event `ID` or at this LSN (default: now)")
 	cmd.Flags().IntVar(&t.count, "count", 0, "stop after `N` events; those of one row come together (default: never)")
 	cmd.RunE = func(cmd *cobra.Command, channels []string) error {
+		if t.as != "" && !isObject(t.as) {
+			return fmt.Errorf("tail: --as %s: must be a JSON object with the user's claims, such as '{\"id\":42}'", t.as)
+		}
 		if t.base == "" {
 			cfg, err := config.Load(*path, os.LookupEnv)
 			if err != nil {
 				return err
 			}
-			t.base = streamURL(cfg)
-			if cfg.HTTP.TLS.On() {
-				if t.client, err = pinned(cfg.HTTP.TLS.Cert); err != nil {
-					return fmt.Errorf("tail: %w", err)
-				}
+			if err := t.locate(cfg); err != nil {
+				return fmt.Errorf("tail: %w", err)
 			}
 		}
 		if t.count < 0 {
@@ -67,17 +68,44 @@ func newTailCommand() *cobra.Command {
 	return cmd
 }
 
+// isObject reports whether the text is a JSON object.
+func isObject(text string) bool {
+	var object map[string]json.RawMessage
+	return json.Unmarshal([]byte(text), &object) == nil && object != nil
+}
+
+// locate finds the stream in the configuration.
+func (t *tailer) locate(cfg *config.Config) (err error) {
+	if t.as != "" {
+		t.base = adminURL(cfg) + "/events"
+		return nil
+	}
+	t.base = streamURL(cfg)
+	if cfg.HTTP.TLS.On() {
+		t.client, err = pinned(cfg.HTTP.TLS.Cert)
+	}
+	return err
+}
+
 // streamURL is where a local client reaches the configured server.
 func streamURL(cfg *config.Config) string {
 	scheme := "http"
 	if cfg.HTTP.TLS.Cert != "" {
 		scheme = "https"
 	}
-	host, port, err := net.SplitHostPort(cfg.HTTP.Listen)
+	return scheme + "://" + localAddress(cfg.HTTP.Listen) + cfg.HTTP.BasePath
+}
+
+// adminURL is where a local client reaches the admin server.
+func adminURL(cfg *config.Config) string { return "http://" + localAddress(cfg.Admin.Listen) }
+
+// localAddress is where a local client reaches a listener.
+func localAddress(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil || host == "" || host == "0.0.0.0" || host == "::" {
 		host = "127.0.0.1"
 	}
-	return scheme + "://" + net.JoinHostPort(host, port) + cfg.HTTP.BasePath
+	return net.JoinHostPort(host, port)
 }
 
 // pinned makes a client for the configured server itself: it must show the certificate
@@ -109,6 +137,7 @@ type tailer struct {
 	base     string
 	client   *http.Client // nil: the default one
 	channels []string
+	as       string // claims as JSON; empty for nobody
 	lastID   string
 	json     bool
 	count    int
@@ -182,6 +211,9 @@ func (t *tailer) run(ctx context.Context) error {
 // follow reads one stream to its end.
 func (t *tailer) follow(ctx context.Context) error {
 	q := url.Values{"channel": t.channels}
+	if t.as != "" {
+		q.Set("as", t.as)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.base+"?"+q.Encode(), nil)
 	if err != nil {
 		return &finalError{fmt.Sprintf("tail %s: %v", t.base, err)}
@@ -225,6 +257,9 @@ func (t *tailer) refused(resp *http.Response) error {
 		e.Message = resp.Status
 	}
 	msg := fmt.Sprintf("tail %s: %s", strings.Join(t.channels, " "), e.Message)
+	if resp.StatusCode == http.StatusUnauthorized && t.as == "" {
+		msg += "; or be somebody, through the admin address: walrelay tail --as '{\"id\":42}' " + strings.Join(t.channels, " ")
+	}
 	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
 		return errors.New(msg)
 	}

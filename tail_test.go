@@ -157,3 +157,44 @@ func TestTailOverTLS(t *testing.T) {
 		t.Errorf("unknown authority: %v", err)
 	}
 }
+
+// With --as it asks the admin server, with the claims.
+func TestTailAs(t *testing.T) {
+	t.Parallel()
+	var asked string
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.RequestURI()
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"error":"forbidden","message":"not allowed"}`)
+	}))
+	defer admin.Close()
+	file := filepath.Join(t.TempDir(), "walrelay.yaml")
+	text := "postgres: {url: postgres://app@db/shop}\nadmin: {listen: \"" + strings.TrimPrefix(admin.URL, "http://") + "\"}\n" +
+		"http: {base_path: /live, tls: {cert: /nowhere, key: /nowhere}}\nclaims: {id: bigint}\nchannels: {orders: {table: orders, allow: row.a == user.id}}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := runCommand(t, "tail", "-c", file, "--as", `{"id": 42}`, "orders")
+	if err == nil || err.Error() != "tail orders: not allowed" || asked != "/events?as=%7B%22id%22%3A+42%7D&channel=orders" {
+		t.Errorf("asked for %s, error %v", asked, err)
+	}
+	for _, as := range []string{"42", "[42]", "{id: 42}", "null"} {
+		if _, err := runCommand(t, "tail", "-c", file, "--as", as, "orders"); err == nil || !strings.Contains(err.Error(), "--as "+as+": must be a JSON object") {
+			t.Errorf("--as %s: %v", as, err)
+		}
+	}
+}
+
+// Who is refused because nobody is signed in learns of --as.
+func TestTailUnauthorized(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+		io.WriteString(w, `{"error":"unauthenticated","message":"no session"}`)
+	}))
+	defer server.Close()
+	_, err := runCommand(t, "tail", "--url", server.URL, "orders")
+	if err == nil || err.Error() != `tail orders: no session; or be somebody, through the admin address: walrelay tail --as '{"id":42}' orders` {
+		t.Error(err)
+	}
+}
