@@ -25,7 +25,7 @@ type elements struct {
 	// the first.
 	depth, leaf int
 	state       scanState
-	// scratch holds an element that had escapes.
+	// scratch holds the elements that had escapes.
 	scratch []byte
 }
 
@@ -71,7 +71,7 @@ func trimBounds(array []byte) ([]byte, bool) {
 	return array, false
 }
 
-// next is the next element, NULL or set, which is valid until the next call. It reports
+// next is the next element, NULL or set, which is valid until the next reset. It reports
 // false at the end and where the text is not that of such an array, see bad.
 func (e *elements) next() (v value, ok bool) {
 	if e.state != scanning || !e.advance() {
@@ -177,12 +177,12 @@ func (e *elements) quoted() ([]byte, bool) {
 		e.at += end + 1
 		return rest[:end], true
 	}
-	e.scratch = e.scratch[:0]
+	mark := len(e.scratch)
 	for i := 0; i < len(rest); i++ {
 		switch rest[i] {
 		case '"':
 			e.at += i + 1
-			return e.scratch, true
+			return e.scratch[mark:len(e.scratch):len(e.scratch)], true
 		case '\\':
 			if i++; i == len(rest) {
 				return nil, false

@@ -8,12 +8,12 @@ import (
 
 // jsonPath is what doc -> path[0] -> path[1] ->> path[n] gives, as ClassText: NULL where a
 // key is missing, where the path leads through what is no object, and for the JSON null.
-// An object or an array at the end of the path is NULL too, unlike in Postgres: rules
-// compare texts, and the text of a document is nobody's business. doc is the text of a jsonb
-// that Postgres has printed; where it is not that, the value is open.
+// An object or an array at the end of the path is NULL too, where Postgres has its text: a rule
+// that compares with the spelling of a document is a mistake. doc is the text of a jsonb that
+// Postgres has printed; where it is not that, the value is open.
 //
-// What has to be unescaped is appended to scratch, which is returned as out. The value points into doc
-// or out.
+// What has to be unescaped is appended to scratch, which is returned as out. The value points
+// into doc or out.
 func jsonPath(doc []byte, path []string, scratch []byte) (v value, out []byte) {
 	d := jsonScanner{text: doc, scratch: scratch}
 	d.blank()
