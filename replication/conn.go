@@ -49,6 +49,12 @@ func newConfig(url string, extra map[string]string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
+// Config is that of an ordinary connection with walrelay's session settings and, over
+// these, others.
+func Config(url string, settings map[string]string) (*pgx.ConnConfig, error) {
+	return newConfig(url, settings)
+}
+
 // Connect opens an ordinary connection with walrelay's session settings. Errors
 // name host and user, never the password; [PermanentError] where only a person can
 // help.

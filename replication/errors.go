@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -60,6 +61,9 @@ func connectError(cfg *pgconn.Config, err error) error {
 	}
 	return fmt.Errorf("%s: %s (SQLSTATE %s)", op, pe.Message, pe.Code)
 }
+
+// ConnectError makes an error of connecting readable, as [Connect] does.
+func ConnectError(cfg *pgx.ConnConfig, err error) error { return connectError(&cfg.Config, err) }
 
 // rootCause drops pgx's outer text, which repeats host and user, and keeps the
 // innermost reason, which is one line.
