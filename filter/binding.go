@@ -55,7 +55,7 @@ func (p *Program) Bind(user *Claims, params map[string]string) (*Binding, error)
 		allowed = true
 		if b.postings[i] = b.post(d); len(b.postings[i]) > 0 {
 			b.live |= 1 << i
-			b.scan = b.scan || len(d.keys) == 0 && len(d.rest) > 0
+			b.scan = b.scan || d.scans()
 		}
 	}
 	if !allowed {
@@ -70,24 +70,15 @@ func (p *Program) Bind(user *Claims, params map[string]string) (*Binding, error)
 func (p *Program) userPart() string {
 	var parts []Node
 	for i := range p.disjuncts {
-		var terms []Node
-		for _, c := range p.disjuncts[i].user {
-			terms = append(terms, c.node())
-		}
-		part := joined(terms, func(t []Node) Node { return &And{Terms: t} })
+		part := conjunction(p.disjuncts[i].user)
 		if !slices.ContainsFunc(parts, func(n Node) bool { return n.String() == part.String() }) {
 			parts = append(parts, part)
 		}
 	}
-	return joined(parts, func(t []Node) Node { return &Or{Terms: t} }).String()
-}
-
-// joined is the only one of nodes, or all of them joined.
-func joined(nodes []Node, join func([]Node) Node) Node {
-	if len(nodes) == 1 {
-		return nodes[0]
+	if len(parts) == 1 {
+		return parts[0].String()
 	}
-	return join(nodes)
+	return (&Or{Terms: parts}).String()
 }
 
 // bind evaluates the bound operands.
@@ -212,26 +203,3 @@ func (b *Binding) Residual(disjunct int, im *Image) Truth {
 
 // Eval evaluates the whole filter, without the index.
 func (b *Binding) Eval(im *Image) Truth { return least(b.program.roots, im, b) }
-
-// SQL is a condition on the table's columns, quoted and unqualified, that is TRUE for every row for which Eval
-// is TRUE, and the values of its parameters $1, $2, ... as text. It has no values in it, and no
-// value of a row is cast, so that it cannot fail on data. "TRUE" when nothing can be said.
-func (b *Binding) SQL() (condition string, args []string) { return "TRUE", nil }
-
-// Step is one part of the filter with what it was for a row.
-type Step struct {
-	Part Part
-	// Depth of the part in the filter: a term of a && or || is one deeper.
-	Depth int
-	// Expr is the part as it is written; Values are its operands that are not
-	// literals, such as row.status = "paid", in the order of the text. Empty for && and ||.
-	Expr   string
-	Values []string
-	// Truth with the reason in words where it is Unknown or Open.
-	Truth  Truth
-	Reason string
-}
-
-// Explain evaluates every part, for walrelay explain. The claims may be shown to who
-// asks.
-func (b *Binding) Explain(im *Image) []Step { return nil }

@@ -35,10 +35,12 @@ var testColumns = strings.Fields(`
 	email text  code char  handle citext  active boolean  archived! boolean  deleted_at timestamptz  due date
 	meta jsonb  tags text[]  team_ids bigint[]  statuses order_status[]  place point  title text  pair pair  visits bigint`)
 
-func testTable() *Table {
+func testTable() *Table { return tableOf(testColumns) }
+
+func tableOf(columns []string) *Table {
 	t := &Table{Name: "public.orders"}
-	for i := 0; i < len(testColumns); i += 2 {
-		name, typ := testColumns[i], testColumns[i+1]
+	for i := 0; i < len(columns); i += 2 {
+		name, typ := columns[i], columns[i+1]
 		col := Column{Name: strings.TrimSuffix(name, "!"), NotNull: strings.HasSuffix(name, "!"), Identity: true, Loose: typ == "citext"}
 		if elem, ok := strings.CutSuffix(typ, "[]"); ok {
 			col.Type = arrayOf(elem)

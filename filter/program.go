@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -66,8 +67,8 @@ type Program struct {
 }
 
 // Compile checks a rule against its table and plans it. Without errors among the
-// problems the program is not nil. Problems are in the order of the text, where before allow,
-// warnings last.
+// problems the program is not nil. Problems are in the order of the text, where before allow;
+// warnings come only without errors.
 func Compile(s Source) (*Program, []Problem) {
 	c := newChecker(&s)
 	c.inferParams()
@@ -75,12 +76,7 @@ func Compile(s Source) (*Program, []Problem) {
 	allow := c.expression(Allow, s.Allow)
 	c.checkParams()
 	if len(c.problems) > 0 {
-		slices.SortStableFunc(c.problems, func(a, b Problem) int {
-			if a.Part != b.Part {
-				return int(a.Part) - int(b.Part)
-			}
-			return int(a.Pos) - int(b.Pos)
-		})
+		sortProblems(c.problems)
 		return nil, c.problems
 	}
 	p := &Program{table: s.Table, claims: s.Claims, params: c.params, uses: c.uses, slots: c.slots, bound: c.bound, strict: c.strict}
@@ -92,6 +88,12 @@ func Compile(s Source) (*Program, []Problem) {
 	p.plan()
 	p.print = p.fingerprint(&s)
 	return p, p.warnings()
+}
+
+func sortProblems(all []Problem) {
+	slices.SortStableFunc(all, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Pos, b.Pos))
+	})
 }
 
 // Use is a column that a rule reads.
