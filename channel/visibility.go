@@ -5,6 +5,11 @@ import "slices"
 // Has reports whether the snapshot has what a transaction wrote that the log names by its
 // 32-bit id. The id is one of the 2^32 around Xmax: half of them below, half from it on.
 //
+// It must be asked for every transaction that was logged before the snapshot and may be
+// missing in it. To look only for those of InProgress in the log is not enough: one that
+// came by replication and waits for a synchronous standby is not in the list when nothing
+// with a higher id has ended, because then Xmax is its own id.
+//
 // A transaction that began later than the snapshot can only be above Xmax, and one that
 // Xmax has left 2^31 behind is none that any log still holds. An id that never was is not
 // visible: then its rows are sent, which does no harm.
