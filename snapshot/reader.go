@@ -83,6 +83,7 @@ func New(o Options) (*Reader, error) {
 	pc.ConnConfig = cfg
 	pc.MaxConns, pc.MinConns, pc.MinIdleConns = int32(max(2, o.Connections)), 0, 0
 	pc.MaxConnIdleTime, pc.HealthCheckPeriod = idleFor, idleFor/2
+	pc.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // the server may have restarted
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {
 		return nil, fmt.Errorf("make connection pool for snapshots: %w", err)
