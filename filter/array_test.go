@@ -78,6 +78,18 @@ func TestBadElements(t *testing.T) {
 	}
 }
 
+// Text that stands where an element is missing is no empty text.
+func TestMissingElements(t *testing.T) {
+	for _, text := range []string{"{,a}", "{,}", "{{,a}}"} {
+		if got, bad := elementsOf(catArray(catText), text); got != nil || !bad {
+			t.Errorf("%s: %q, bad is %v", text, got, bad)
+		}
+	}
+	if got, bad := elementsOf(catArray(catText), "{a,}"); len(got) != 1 || !bad {
+		t.Errorf("{a,}: %q, bad is %v", got, bad)
+	}
+}
+
 // A set of elements can be used again, and what it has given stays until then.
 func TestElementsAgain(t *testing.T) {
 	var e elements
@@ -101,6 +113,10 @@ func TestElementsAgain(t *testing.T) {
 		if _, ok := e.next(); ok {
 			t.Error("an element behind the end")
 		}
+	}
+	e.reset(catArray(catBigint), Type{Class: ClassNumber, List: true}, []byte("{x}"))
+	if v, ok := e.next(); ok || !e.bad() {
+		t.Errorf("x as a bigint: %q, %v", v.s, ok)
 	}
 	e.reset(nil, typ, []byte(`{"a ",b}`))
 	if v, ok := e.next(); !ok || string(v.s) != "a " {

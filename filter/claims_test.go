@@ -30,7 +30,7 @@ func (c claimValue) show(typ Type) string {
 		if v.state == isNull {
 			return "NULL"
 		}
-		return v.text(elemType(typ))
+		return v.text(typ.element())
 	}
 	switch {
 	case c.v.state == isNull:
@@ -252,7 +252,7 @@ func checkClaim(t *testing.T, name, text string, c claimValue, typ Type) {
 	} else if list, _ := raw.([]any); len(list) != len(all) {
 		t.Errorf("%q has %d elements", text, len(all))
 	}
-	elem := elemType(typ)
+	elem := typ.element()
 	for _, v := range all {
 		if v.state == isNull {
 			continue

@@ -64,6 +64,9 @@ func TestJSONPathScratch(t *testing.T) {
 		v, scratch = jsonPath(doc, []string{key}, scratch)
 		values = append(values, v)
 	}
+	if string(scratch) != `"1""22""333""1"` {
+		t.Errorf("the buffer has more than the values: %s", scratch)
+	}
 	for i, want := range []string{`"1"`, `"22"`, `"333"`, `"1"`} {
 		if string(values[i].s) != want {
 			t.Errorf("value %d is %s, want %s", i, values[i].s, want)

@@ -148,14 +148,14 @@ func randomNumber(r *rand.Rand) string {
 func TestNumbersLikeBig(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	equals := 0
-	for range 200_000 {
+	for range 40_000 {
 		a, b := randomNumber(r), randomNumber(r)
 		checkLikeBig(t, a, b)
 		if compareNumbers([]byte(a), []byte(b)) == 0 {
 			equals++
 		}
 	}
-	if equals < 1000 {
+	if equals < 500 {
 		t.Errorf("only %d pairs were equal: the test says nothing", equals)
 	}
 }

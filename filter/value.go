@@ -123,26 +123,32 @@ func trimmed(text []byte) []byte {
 // t is the type of the column or of the array's element and may be nil. typ is typeOf(t),
 // computed once.
 func decode(t *change.Type, typ Type, text []byte) (value, bool) {
-	v := value{state: isSet, s: text}
+	return decodeAs(typ.Class, typ.List, t, text) // decode is inlined, so that typ is not copied
+}
+
+func decodeAs(c Class, list bool, t *change.Type, text []byte) (value, bool) {
+	v := value{state: isSet}
+	if list || hasText(c) {
+		v.s = text
+	}
+	if list {
+		return v, true
+	}
 	ok := true
-	switch {
-	case typ.List:
-	case typ.Class == ClassText:
+	switch c {
+	case ClassText:
 		if t != nil && isPadded(t.BaseName()) {
 			v.s = trimmed(text)
 		}
-	case typ.Class == ClassNumber:
+	case ClassNumber:
 		ok = isNumber(text)
-	case typ.Class == ClassUUID:
+	case ClassUUID:
 		ok = isUUID(text)
-	case typ.Class == ClassBool:
-		v.s = nil
+	case ClassBool:
 		v.n, ok = decodeBool(text)
-	case typ.Class == ClassTimestamptz:
-		v.s = nil
+	case ClassTimestamptz:
 		v.n, ok = parseTimestamptz(text)
-	case typ.Class == ClassDate:
-		v.s = nil
+	case ClassDate:
 		v.n, ok = parseDate(text)
 	}
 	if !ok {
@@ -163,24 +169,28 @@ func decodeBool(text []byte) (int64, bool) {
 
 // isUUID reports whether text is a uuid in lower case.
 func isUUID[T []byte | string](text T) bool {
-	if len(text) != 36 {
+	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
 		return false
 	}
+	dashes := 0
 	for i := range len(text) {
-		c := text[i]
-		switch i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if c-'0' > 9 && c-'a' > 5 {
-				return false
-			}
-		}
+		dashes += int(uuidBytes[text[i]])
 	}
-	return true
+	return dashes == 4
 }
+
+// uuidBytes is 0 for a hexadecimal digit, 1 for a dash, and so much for other bytes that they
+// show in a sum.
+var uuidBytes = func() (t [256]uint8) {
+	for i := range t {
+		t[i] = 64
+	}
+	t['-'] = 1
+	for _, c := range []byte("0123456789abcdef") {
+		t[c] = 0
+	}
+	return t
+}()
 
 // equal compares two values of one class as Postgres does; both are set and no lists.
 func equal(c Class, a, b value) bool {
