@@ -11,8 +11,8 @@ const (
 	dayMicros    = 24 * 60 * 60 * secondMicros
 )
 
-// What Postgres can hold (src/include/datatype/timestamp.h): days from 4714-11-24 BC
-// to before 5874898-01-01... of date, microseconds to before 294277-01-01 of timestamptz.
+// What Postgres can hold (src/include/datatype/timestamp.h): from 4714-11-24 BC to before
+// 5874898-01-01 in days, and to before 294277-01-01 in microseconds.
 const (
 	minDay   = -2451545
 	endDay   = 2145031949
