@@ -45,22 +45,24 @@ func (c *checker) expression(part Part, n Node) *cond {
 	c.part = part
 	before := len(c.problems)
 	root := c.condition(n, false)
-	if len(c.problems) == before {
-		c.checkConstant(root)
+	switch {
+	case root != nil && len(c.problems) == before:
+		c.checkConstant(root, n)
+	case root == nil && len(c.problems) == 0: // fail closed: nil would be TRUE
+		c.problem(n.Pos(), "this cannot be checked")
 	}
 	return root
 }
 
 // checkConstant refuses an expression that is the same for every row and user. Only
 // `true` itself can be meant.
-func (c *checker) checkConstant(root *cond) {
-	_, literal := root.src.(*Literal)
+func (c *checker) checkConstant(root *cond, n Node) {
 	switch root.simplify().op {
 	case condFalse:
-		c.problem(root.src.Pos(), "this is never true: nobody would get a row")
+		c.problem(n.Pos(), "this is never true: nobody would get a row")
 	case condTrue:
-		if !literal || root.negated {
-			c.problem(root.src.Pos(), "this is always true; if that is meant, write true")
+		if _, literal := n.(*Literal); !literal {
+			c.problem(n.Pos(), "this is always true; if that is meant, write true")
 		}
 	}
 }

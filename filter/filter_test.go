@@ -3,6 +3,7 @@ package filter
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,24 +171,25 @@ func rowOf(t testing.TB, fields string) []change.Value {
 
 // indexed is what an index that has only this binding says of the image: whether some key of the row is
 // among the postings of a disjunct and its residual is TRUE.
-func indexed(p *Program, b *Binding, im *Image) bool {
+func indexed(t testing.TB, p *Program, b *Binding, im *Image) bool {
+	t.Helper()
 	if im.Once() != True {
 		return false
 	}
+	hit := false
 	for d := range p.Disjuncts() {
-		hits := 0
+		found := 0
 		for i := range im.Probe(d) {
-			for _, posting := range b.Postings(d) {
-				if posting == string(im.Key(i)) {
-					hits++
-				}
+			if slices.Contains(b.Postings(d), string(im.Key(i))) {
+				found++
 			}
 		}
-		if hits > 0 && b.Residual(d, im) == True {
-			return true
+		if found > 1 && len(b.Postings(d)) == 1 {
+			t.Errorf("disjunct %d: the row has one key %d times", d, found)
 		}
+		hit = hit || found > 0 && b.Residual(d, im) == True
 	}
-	return false
+	return hit
 }
 
 // judge binds and evaluates; a refused binding is FALSE for every row.
@@ -208,7 +210,7 @@ func judge(t testing.TB, p *Program, claims, row string, params map[string]strin
 	im := p.NewImage()
 	im.Load(l, rowOf(t, row))
 	verdict := b.Eval(im)
-	if hit := indexed(p, b, im); hit != (verdict == True) {
+	if hit := indexed(t, p, b, im); hit != (verdict == True) {
 		t.Errorf("the index says %v, the evaluation %d", hit, verdict)
 	}
 	return verdict

@@ -80,12 +80,14 @@ func (c *checker) tie(n, other Node, infers, isList bool) {
 	if !infers || s.broken || c.src.Params[i].Type.Class != ClassOpaque {
 		return
 	}
-	if t.List != isList || t.Class == ClassOpaque || t.Class == ClassJSON {
-		s.broken = true // the comparison itself is refused
+	is := &c.params[i].Type
+	elem := t.element()
+	if t.List != isList || !compatible(&elem, &elem) {
+		c.problem(param.Pos(), "params.%s cannot be compared with %s%s", printName(param.Name), t.Name, firstOf(typeHint(&t), listHint(isList)))
+		s.broken = true
 		return
 	}
-	t = paramType(t.element())
-	is := &c.params[i].Type
+	t = paramType(elem)
 	switch {
 	case !s.inferred:
 		*is, s.inferred = t, true
@@ -96,6 +98,13 @@ func (c *checker) tie(n, other Node, infers, isList bool) {
 	case t.Class == ClassNumber && numberRank(t) > numberRank(*is):
 		*is = t
 	}
+}
+
+func listHint(wanted bool) string {
+	if wanted {
+		return ", which is no list"
+	}
+	return ""
 }
 
 // numberRank orders the types of ClassNumber by what they hold.
