@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/walrelay/walrelay/config"
@@ -16,8 +19,9 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration against the live database",
-		Long: "Checks the configuration file, the files and directories that it names, and everything that replication needs of the database,\n" +
-			"and prints each finding with its fix. Changes nothing. Exits 1 when there are errors. May be run beside walrelay.",
+		Long: "Checks the configuration file, the files and directories that it names, everything that replication needs of the database, and\n" +
+			"the rules of every channel. Prints what each channel does, and each finding with its fix. Changes nothing. Exits 1 when there\n" +
+			"are errors. May be run beside walrelay.",
 		Args: cobra.NoArgs,
 	}
 	path := configFlag(cmd)
@@ -32,11 +36,9 @@ func newCheckCommand() *cobra.Command {
 }
 
 func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	t := target(cfg)
 	here := checkMachine(cfg)
-	for _, f := range here.findings {
-		fmt.Fprintf(out, "%-7s  %s\n", f.Severity, describe(cfg, f))
-	}
+	printFindings(out, cfg, here.findings)
+	t := checkTarget(cfg)
 	conn, err := replication.Connect(ctx, t.URL)
 	if err != nil {
 		return err
@@ -46,29 +48,104 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	problems := paramProblems(cfg, p.Tables)
-	_, wrong, warnings := compileRules(cfg, p.Tables)
-	problems.Add(wrong.Problems...)
-	for _, f := range p.Findings {
-		fmt.Fprintf(out, "%-7s  %s\n", f.Severity, describe(cfg, f))
+	views, problems, warnings, err := checkChannels(ctx, conn, cfg, t, p)
+	if err != nil {
+		return err
 	}
-	for _, problem := range append(cfg.Warnings, warnings...) {
-		fmt.Fprintf(out, "%-7s  %s\n", replication.Warning, problem)
+	for _, v := range views {
+		v.print(out)
 	}
-	for _, problem := range problems.Problems {
-		fmt.Fprintf(out, "%-7s  %s\n", replication.Error, problem)
-	}
+	printFindings(out, cfg, p.Findings)
+	printProblems(out, replication.Warning, warnings)
+	printProblems(out, replication.Error, problems.Problems)
 	if n := len(here.findings.Errors()) + len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
 		return fmt.Errorf("check %s: %s; serve would not start", cfg.File, count(n, "error"))
 	}
-	for _, note := range append(here.notes, p.Notes()...) {
+	printPlan(out, append(here.notes, p.Notes()...), p, t)
+	return nil
+}
+
+func printFindings(out io.Writer, cfg *config.Config, findings replication.Findings) {
+	for _, f := range findings {
+		fmt.Fprintf(out, "%-7s  %s\n", f.Severity, describe(cfg, f))
+	}
+}
+
+// printProblems prints problems of the file in its order.
+func printProblems(out io.Writer, severity replication.Severity, problems []*config.Problem) {
+	sorted := slices.Clone(problems)
+	slices.SortStableFunc(sorted, func(a, b *config.Problem) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	for _, problem := range sorted {
+		fmt.Fprintf(out, "%-7s  %s\n", severity, problem)
+	}
+}
+
+// printPlan says what serve would do in the database.
+func printPlan(out io.Writer, notes []string, p *replication.Preflight, t replication.Target) {
+	for _, note := range notes {
 		fmt.Fprintf(out, "%-7s  %s\n", "note", note)
 	}
 	fmt.Fprintf(out, "ok       Postgres %s, database %s, role %s\n", p.Server.VersionText, p.Server.Database, p.Server.Role)
 	for _, step := range p.Plan(t) {
 		fmt.Fprintf(out, "will do  %s\n", step)
 	}
-	return nil
+}
+
+// checkTarget is target with all columns that rules read.
+func checkTarget(cfg *config.Config) replication.Target {
+	t := target(cfg)
+	for i := range cfg.Channels {
+		c := &cfg.Channels[i]
+		spec := specOf(&t, c)
+		for _, use := range ruleUses(c) {
+			spec.Uses = append(withoutRef(spec.Uses, use.Ref), use)
+		}
+	}
+	return t
+}
+
+// specOf is the table of a channel in a target.
+func specOf(t *replication.Target, c *config.Channel) *replication.TableSpec {
+	for i := range t.Tables {
+		if spec := &t.Tables[i]; spec.Schema == c.Schema && spec.Name == c.Table {
+			return spec
+		}
+	}
+	return &replication.TableSpec{}
+}
+
+func withoutRef(uses []replication.ColumnUse, ref any) []replication.ColumnUse {
+	kept := uses[:0]
+	for _, use := range uses {
+		if use.Ref != ref {
+			kept = append(kept, use)
+		}
+	}
+	return kept
+}
+
+// checkChannels checks the rules of all channels and looks at what they cost.
+func checkChannels(ctx context.Context, conn *pgx.Conn, cfg *config.Config, t replication.Target, p *replication.Preflight) (
+	views []*channelView, problems *config.Errors, warnings []*config.Problem, err error) {
+	if len(p.Tables) == 0 { // a server that cannot be used
+		return nil, &config.Errors{}, cfg.Warnings, nil
+	}
+	problems = paramProblems(cfg, p.Tables)
+	rules, wrong, warnings := compileRules(cfg, p.Tables)
+	problems.Add(wrong.Problems...)
+	warnings = append(warnings, cfg.Warnings...)
+	for _, rule := range rules {
+		c := rule.Channel
+		v := &channelView{cfg: cfg, c: c, program: rule.Program, table: p.Tables[c.Schema+"."+c.Table], spec: specOf(&t, c)}
+		if err := v.look(ctx, conn); err != nil {
+			return nil, nil, nil, err
+		}
+		warnings = append(warnings, v.warnings...)
+		views = append(views, v)
+	}
+	return views, problems, warnings, nil
 }
 
 func count(n int, noun string) string {

@@ -79,3 +79,18 @@ func ruleProblem(cfg *config.Config, c *config.Channel, p filter.Problem) *confi
 	}
 	return cfg.Errorf(expr.Pos(p.Pos), key, "%s", p.Msg)
 }
+
+// ruleUses are the columns that a channel's rules read, for the preflight. Under identity:
+// loose nobody needs their old values.
+func ruleUses(c *config.Channel) []replication.ColumnUse {
+	var uses []replication.ColumnUse
+	for _, r := range c.Reads() {
+		uses = append(uses, replication.ColumnUse{Column: r.Column, Read: true, Compared: !c.Loose, Ref: place{r.Pos, r.Key}})
+	}
+	return uses
+}
+
+// quotedTable is a channel's table in SQL.
+func quotedTable(c *config.Channel) string {
+	return replication.QuoteIdent(c.Schema) + "." + replication.QuoteIdent(c.Table)
+}

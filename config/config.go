@@ -141,8 +141,8 @@ type Segment struct{ Literal, Param string }
 // Param is a parameter of a channel's name.
 type Param struct {
 	Name string
-	// Type is bool, bigint, numeric, text, uuid, or schema.name of an enum; empty
-	// when it follows from what the parameter is compared with.
+	// Type is bool, bigint, numeric, text, uuid, timestamptz, date, or schema.name of an
+	// enum; empty when it follows from what the parameter is compared with.
 	Type string
 }
 

@@ -330,6 +330,27 @@ channels:
 	}
 }
 
+func TestMatch(t *testing.T) {
+	c := mustParse(t, `postgres: {url: postgres://app@db/shop}
+channels:
+  orders: {table: orders, allow: public}
+  order/{id}: {table: orders, where: row.id == params.id, allow: public}
+  "{a}/of/{b}": {table: orders, where: row.a == params.a && row.b == params.b, allow: public}
+`, nil)
+	for name, want := range map[string]string{
+		"orders": "orders map[]", "order/7": "order/{id} map[id:7]", "order/{id}": "order/{id} map[id:{id}]", "x/of/y z": "{a}/of/{b} map[a:x b:y z]",
+		"order": "", "order/": "", "/of/y": "", "x/of": "", "orders/": "", "Orders": "", "": "",
+	} {
+		got := ""
+		if ch, params := c.Match(name); ch != nil {
+			got = fmt.Sprint(ch.Name, " ", params)
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestErrorfHidesPasswords(t *testing.T) {
 	c := mustParse(t, minimal, nil)
 	err := c.Errorf(Pos{Line: 2}, "postgres.url", "connect to %s: %v", "postgres://app:hunter2@db/shop",

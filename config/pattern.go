@@ -82,3 +82,31 @@ func overlap(a, b []Segment) (example string, ok bool) {
 	}
 	return strings.Join(parts, "/"), true
 }
+
+// Match finds the channel that a concrete name such as order/7 belongs to, with the
+// parameters in it as they stand there; nil when there is none.
+func (c *Config) Match(name string) (ch *Channel, params map[string]string) {
+	parts := strings.Split(name, "/")
+	for i := range c.Channels {
+		if params, ok := match(c.Channels[i].Pattern, parts); ok {
+			return &c.Channels[i], params
+		}
+	}
+	return nil, nil
+}
+
+func match(pattern []Segment, parts []string) (params map[string]string, ok bool) {
+	if len(pattern) != len(parts) {
+		return nil, false
+	}
+	params = map[string]string{}
+	for i, s := range pattern {
+		switch {
+		case parts[i] == "" || s.Param == "" && s.Literal != parts[i]:
+			return nil, false
+		case s.Param != "":
+			params[s.Param] = parts[i]
+		}
+	}
+	return params, true
+}

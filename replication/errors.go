@@ -97,19 +97,5 @@ func connectFix(cause string) string {
 	return ""
 }
 
-// quoteIdent quotes an SQL identifier where it needs it.
-func quoteIdent(s string) string {
-	plain := s != ""
-	for i, c := range []byte(s) {
-		if c != '_' && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
-			plain = false
-		}
-	}
-	if plain {
-		return s
-	}
-	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-}
-
 // quoteLiteral quotes an SQL string.
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

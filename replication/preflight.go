@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -146,10 +148,9 @@ func (p *Preflight) checkTable(ctx context.Context, conn *pgx.Conn, spec TableSp
 	}
 	p.checkGenerated(subject, spec, t)
 	for _, use := range spec.Uses {
-		if f, bad := t.checkUse(subject, spec, use); bad {
-			p.Findings = append(p.Findings, f)
-		}
+		p.checkUse(subject, t, use)
 	}
+	p.checkOldValues(subject, spec, t)
 	if t.RLS {
 		p.Findings.add(Warning, subject, "it has row level security, which walrelay does not apply: the rules of its channels alone decide who sees a row", "")
 	}
@@ -214,23 +215,137 @@ func (p *Preflight) checkGenerated(subject string, spec TableSpec, t *Table) {
 	}
 }
 
-func (t *Table) checkUse(subject string, spec TableSpec, use ColumnUse) (Finding, bool) {
+// checkUse: a column that rules name and the table does not have is reported by those who
+// check rules.
+func (p *Preflight) checkUse(subject string, t *Table, use ColumnUse) {
 	c := t.column(use.Column)
-	if c == nil {
+	f := Finding{Severity: Error, Subject: subject, Ref: use.Ref}
+	switch {
+	case c == nil && use.Read:
+		return
+	case c == nil:
 		names := make([]string, len(t.Columns))
 		for i := range t.Columns {
 			names[i] = t.Columns[i].Name
 		}
-		return Finding{Severity: Error, Subject: subject, Problem: fmt.Sprintf("it has no column %q%s", use.Column, nearest.Suggest(use.Column, names)), Ref: use.Ref}, true
+		f.Problem = fmt.Sprintf("it has no column %q%s", use.Column, nearest.Suggest(use.Column, names))
+	case use.Read && !c.Published:
+		f.Problem = fmt.Sprintf("a rule reads the generated column %q, which is not in the stream of Postgres %s", use.Column, p.Server.VersionText)
+		f.Fix = "compare the columns that it is made of"
+	default:
+		return
 	}
-	if use.Compared && !slices.Contains(t.IdentityColumns, use.Column) {
-		fix := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; or, with large TOASTed columns, CREATE UNIQUE INDEX CONCURRENTLY … ON %s (%s); "+
-			"and ALTER TABLE %s REPLICA IDENTITY USING INDEX …; (all of its columns NOT NULL)",
-			spec.quoted(), spec.quoted(), strings.Join(quoteAll(append(slices.Clone(t.Key), use.Column)), ", "), spec.quoted())
-		return Finding{Severity: Error, Subject: subject, Fix: fix, Ref: use.Ref,
-			Problem: fmt.Sprintf("its replica identity does not carry column %q, which a rule compares: a row that leaves the channel could not be told", use.Column)}, true
+	p.Findings = append(p.Findings, f)
+}
+
+// checkOldValues: rules judge a row as it was before a change by the columns of the
+// replica identity.
+func (p *Preflight) checkOldValues(subject string, spec TableSpec, t *Table) {
+	compared, read := t.unseen(spec, true), t.unseen(spec, false)
+	if len(compared) > 0 {
+		p.Findings = append(p.Findings, Finding{Severity: Error, Subject: subject, Ref: compared[0].Ref, Fix: t.identityFix(spec, compared),
+			Problem: "its replica identity does not carry " + namesOf(compared) + ", which a rule compares: a row that leaves the channel could not be told"})
 	}
-	return Finding{}, false
+	if len(read) > 0 {
+		p.Findings = append(p.Findings, Finding{Severity: Warning, Subject: subject, Ref: read[0].Ref, Fix: t.identityFix(spec, read),
+			Problem: "its replica identity does not carry " + namesOf(read) + ", which a rule reads with identity: loose: rows that leave a user's view may stay on the screen"})
+	}
+}
+
+// unseen are the columns that rules compare, or only read, and old tuples do not carry,
+// each once.
+func (t *Table) unseen(spec TableSpec, compared bool) []ColumnUse {
+	var out []ColumnUse
+	for _, use := range spec.Uses {
+		c := t.column(use.Column)
+		if use.Compared != compared || !use.Compared && !use.Read || c == nil || use.Read && !c.Published || slices.Contains(t.IdentityColumns, use.Column) {
+			continue
+		}
+		if !slices.ContainsFunc(out, func(o ColumnUse) bool { return o.Column == use.Column }) {
+			out = append(out, use)
+		}
+	}
+	return out
+}
+
+// namesOf is column "a", or columns "a", "b".
+func namesOf(uses []ColumnUse) string {
+	names := make([]string, len(uses))
+	for i, use := range uses {
+		names[i] = strconv.Quote(use.Column)
+	}
+	if len(names) == 1 {
+		return "column " + names[0]
+	}
+	return "columns " + strings.Join(names, ", ")
+}
+
+// identityFix is the SQL with which old tuples carry more columns: FULL or, where that
+// writes large values to the WAL with every UPDATE, an index.
+func (t *Table) identityFix(spec TableSpec, more []ColumnUse) string {
+	full := "ALTER TABLE " + spec.quoted() + " REPLICA IDENTITY FULL;"
+	columns := slices.Clone(t.IdentityColumns)
+	for _, use := range more {
+		columns = append(columns, use.Column)
+	}
+	sql, spared := t.identityIndex(spec, columns)
+	if sql == "" {
+		return full
+	}
+	return full + " or, where " + strings.Join(spared, ", ") + " may be large, which FULL writes to the WAL with every UPDATE: " + sql
+}
+
+// IdentityIndex is the SQL for a replica identity of the primary key and all columns that
+// rules read, and the columns that it spares the WAL: those that may be large. It is empty
+// when there are none, or no such index can be.
+func (t *Table) IdentityIndex(spec TableSpec) (sql string, spared []string) {
+	var columns []string
+	for _, use := range spec.Uses {
+		if use.Compared || use.Read {
+			columns = append(columns, use.Column)
+		}
+	}
+	return t.identityIndex(spec, columns)
+}
+
+func (t *Table) identityIndex(spec TableSpec, more []string) (sql string, spared []string) {
+	columns := slices.Clone(t.Key)
+	for _, name := range more {
+		if t.column(name) != nil && !slices.Contains(columns, name) {
+			columns = append(columns, name)
+		}
+	}
+	var nullable []string
+	for _, c := range t.Columns {
+		switch carried := slices.Contains(columns, c.Name); {
+		case c.Toastable && !carried:
+			spared = append(spared, c.Name)
+		case carried && !c.NotNull:
+			nullable = append(nullable, "ALTER COLUMN "+quoteIdent(c.Name)+" SET NOT NULL")
+		}
+	}
+	if len(spared) == 0 || len(t.Key) == 0 || t.Kind == 'p' {
+		return "", nil
+	}
+	if len(nullable) > 0 {
+		sql = "ALTER TABLE " + spec.quoted() + " " + strings.Join(nullable, ", ") + "; "
+	}
+	index := quoteIdent(indexName(spec.Name))
+	return sql + "CREATE UNIQUE INDEX CONCURRENTLY " + index + " ON " + spec.quoted() + " (" + strings.Join(quoteAll(columns), ", ") + "); " +
+		"ALTER TABLE " + spec.quoted() + " REPLICA IDENTITY USING INDEX " + index + ";", spared
+}
+
+// indexName is a name for a table's identity index, of at most 63 bytes.
+func indexName(table string) string {
+	const suffix, most = "_identity", 63
+	if len(table) > most-len(suffix) {
+		cut := most - len(suffix)
+		for !utf8.RuneStart(table[cut]) {
+			cut--
+		}
+		table = table[:cut]
+	}
+	return table + suffix
 }
 
 func quoteAll(names []string) []string {
