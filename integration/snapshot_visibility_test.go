@@ -178,7 +178,7 @@ func TestSnapshotNotYetVisible(t *testing.T) {
 		return c.Op != change.Delete
 	})
 	db.exec(t, "alter database "+db.name+" set synchronous_commit = on") // from here on commits hang
-	r := newReader(t, db, snapshot.Options{})
+	r := newReader(t, db, snapshot.Options{StatementTimeout: 10 * patience})
 	writer := db.conn(t)
 	committed := make(chan error, 1)
 	go func() {
