@@ -98,7 +98,16 @@ func (p *Program) pushable(c *cond) bool {
 			return false
 		}
 	}
-	return true
+	return !p.paddedDiffer(c)
+}
+
+// paddedDiffer reports a char(n) that must differ from a column of another type. Beside a
+// varchar Postgres takes that for a char(n) too, so that blanks at its end make no difference.
+func (p *Program) paddedDiffer(c *cond) bool {
+	if c.op != condNe && c.op != condNotIn || c.x.source != fromRow || c.y.source != fromRow {
+		return false
+	}
+	return isPadded(p.column(&c.x).scalar().BaseName()) != isPadded(p.column(&c.y).scalar().BaseName())
 }
 
 // isColumn reports whether an operand is a column, if it is of the row at all.
