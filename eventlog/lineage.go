@@ -102,7 +102,7 @@ func (l *Log) Begin(ctx context.Context, lin Lineage, floor change.LSN, reason s
 		return errors.New("begin event log: system identifier and first LSN are needed")
 	}
 	now := l.Bounds()
-	m := meta{Lineage: lin, History: l.History()}
+	m := meta{Lineage: lin, History: l.History(), Since: l.sinceAbove(floor)}
 	m.Lineage.Generation, m.Lineage.Born = now.Lineage.Generation+1, lin.Timeline
 	if now.Lineage.Generation > 0 {
 		m.History = append(m.History, Ended{now.Lineage, reason, now.Last, l.opts.Now().UTC()})
@@ -114,6 +114,15 @@ func (l *Log) Begin(ctx context.Context, lin Lineage, floor change.LSN, reason s
 	l.pending = nil
 	l.changed.wake()
 	return nil
+}
+
+// sinceAbove is what of Since still counts when the log begins at floor.
+func (l *Log) sinceAbove(floor change.LSN) map[string]change.LSN {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := maps.Clone(l.since)
+	maps.DeleteFunc(out, func(_ string, since change.LSN) bool { return since <= floor })
+	return out
 }
 
 // begin changes engine and log together.

@@ -25,7 +25,8 @@ var session = map[string]string{
 	"statement_timeout":           "0",
 	"idle_session_timeout":        "0",
 	"lock_timeout":                "10s",
-	"jit":                         "off", // the catalog queries are short
+	"synchronous_commit":          "local", // walrelay may be the synchronous standby that a commit would wait for
+	"jit":                         "off",   // the catalog queries are short
 	"quote_all_identifiers":       "off",
 	"search_path":                 "pg_catalog", // nobody's functions and operators but Postgres's own
 	"standard_conforming_strings": "on",

@@ -108,7 +108,7 @@ const writersPatience = 30 * time.Second
 const writersSQL = `
 select coalesce(array_agg(distinct virtualtransaction), '{}') from pg_locks
  where locktype = 'relation' and database = (select oid from pg_database where datname = current_database())
-   and relation in (select relid from pg_partition_tree($1::oid::regclass) union select $1::oid) and mode = 'RowExclusiveLock' and granted and pid <> pg_backend_pid()
+   and relation in (select relid from pg_partition_tree($1::oid::regclass) union select $1::oid) and mode = 'RowExclusiveLock' and granted and pid is distinct from pg_backend_pid()
    and ($2::text[] is null or virtualtransaction = any($2))`
 
 func (s *Source) awaitWriters(ctx context.Context, conn *pgx.Conn, spec TableSpec, oid uint32) error {

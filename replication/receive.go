@@ -139,6 +139,7 @@ func (r *receiver) commit(ctx context.Context, b []byte) error {
 	r.inTx = false
 	end := change.LSN(binary.BigEndian.Uint64(b[9:]))
 	r.stats.transactions.Add(1)
+	r.witness.reached(end)
 	return r.inflow.add(ctx, func(b *change.Builder) { b.Commit(end) })
 }
 
@@ -151,6 +152,8 @@ func (r *receiver) record(ctx context.Context, fn func(*change.Builder)) error {
 	r.next++
 	if at.Compare(r.have) <= 0 {
 		fn = (*change.Builder).Skip
+	} else if err := r.witness.change(r.tx); err != nil {
+		return err
 	}
 	err := r.inflow.add(ctx, fn)
 	fault.At(fault.Received)

@@ -37,6 +37,9 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 		return err
 	}
 	defer closeReplication(repl)
+	if err := sameServer(ctx, conn, repl); err != nil {
+		return err
+	}
 	ident, err := s.prepare(ctx, conn, repl, p)
 	if err != nil {
 		return err
@@ -59,8 +62,7 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 	if err != nil {
 		return err
 	}
-	w := &witness{tx: tx, confirmed: slot.Confirmed}
-	w.due.Store(known && slot.Confirmed <= tx.Commit)
+	w := newWitness(tx, known, wal, slot.Confirmed)
 	s.inflow.start(last, wal)
 	defer s.inflow.stop()
 	s.streamed.Store(true)
@@ -112,6 +114,27 @@ func closeReplication(c *pgconn.PgConn) {
 	_ = c.Close(ctx) // it may be broken already
 }
 
+// startedSQL names a running server: two of them were not started in the same microsecond.
+const startedSQL = "select pg_is_in_recovery() || ' ' || extract(epoch from pg_postmaster_start_time())"
+
+// sameServer makes sure that both connections lead to one server: postgres.url may name
+// several, or an address that moves. What one says of slot and publication must not be
+// combined with the WAL of another.
+func sameServer(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgConn) error {
+	var one string
+	if err := conn.QueryRow(ctx, startedSQL).Scan(&one); err != nil {
+		return fmt.Errorf("look which server this is: %w", err)
+	}
+	results, err := repl.Exec(ctx, startedSQL).ReadAll()
+	if err != nil {
+		return fmt.Errorf("look which server this is: %w", err)
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 || string(results[0].Rows[0][0]) != one {
+		return errors.New("two connections to postgres.url lead to two servers; fix: where it names several hosts, add target_session_attrs=read-write")
+	}
+	return nil
+}
+
 // preflight looks at everything and changes nothing.
 func (s *Source) preflight(ctx context.Context, conn *pgx.Conn) (*Preflight, error) {
 	p, err := s.check(ctx, conn)
@@ -142,6 +165,11 @@ func (s *Source) prepare(ctx context.Context, conn *pgx.Conn, repl *pgconn.PgCon
 	ident, err := s.identify(ctx, repl)
 	if err != nil {
 		return ident, err
+	}
+	if id, _ := s.o.Log.Identity(); id == "" && p.Slot != nil { // tables that join are late in it
+		if err := s.reconcile(ctx, repl, ident, false, p.Slot.Confirmed); err != nil {
+			return ident, err
+		}
 	}
 	tables, err := s.publish(ctx, conn, p)
 	if err != nil {

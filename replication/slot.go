@@ -135,20 +135,3 @@ func (p *Preflight) checkFreeSlot(ctx context.Context, conn *pgx.Conn, subject s
 	}
 	return nil
 }
-
-// createSlot makes the permanent logical slot and returns its consistent point:
-// everything committed from there on will be received. On 17+ it is a failover
-// slot, which standbys can synchronise.
-//
-// The publication must exist before: decoding looks it up as of the WAL position.
-func createSlot(ctx context.Context, conn *pgx.Conn, name string, version int) (change.LSN, error) {
-	sql := `select lsn - '0/0' from pg_create_logical_replication_slot($1, 'pgoutput', false, false)`
-	if version >= 170000 {
-		sql = `select lsn - '0/0' from pg_create_logical_replication_slot($1, 'pgoutput', false, false, true)`
-	}
-	var lsn int64
-	if err := conn.QueryRow(ctx, sql, name).Scan(&lsn); err != nil {
-		return 0, fmt.Errorf("create replication slot %s: %w", name, err)
-	}
-	return change.LSN(lsn), nil
-}
