@@ -9,9 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// membership is what the configured tables are to the publication at one moment.
+// membership is what the tables of a target are to the publication at one moment.
 // Immutable.
 type membership struct {
+	target Target
 	// members says of each table that exists, schema.name, how it is a member. The text
 	// changes when the table was made anew, when it was taken out of the publication and
 	// put back, and when what the publication publishes was altered, be it back to what
@@ -43,7 +44,7 @@ func readMembership(ctx context.Context, conn *pgx.Conn, t Target) (*membership,
 	for i, spec := range t.Tables {
 		schemas[i], names[i] = spec.Schema, spec.Name
 	}
-	m := &membership{members: map[string]string{}, fitness: map[string]string{}}
+	m := &membership{target: t, members: map[string]string{}, fitness: map[string]string{}}
 	rows, err := conn.Query(ctx, membersSQL, schemas, names, t.Publication)
 	if err == nil {
 		var table, member, fit string
@@ -72,23 +73,28 @@ func (s *Source) lookAtMembership(ctx context.Context, conn *pgx.Conn) error {
 	if was == nil {
 		return nil
 	}
-	now, err := readMembership(ctx, conn, s.o.Target)
+	now, err := readMembership(ctx, conn, was.target)
 	if err == nil && !now.equal(was) && s.membership.Load() == was {
 		poke(s.altered)
 	}
 	return err
 }
 
-// awaitAltered returns when somebody has altered the publication, or when ctx ends.
+// awaitAltered returns when somebody has altered the publication, when tables have joined
+// the target that the session has not, or when ctx ends.
 func (s *Source) awaitAltered(ctx context.Context) error {
 	select {
 	case <-s.altered: // of a session before: it is over already
 	default:
 	}
-	select {
-	case <-s.altered:
-		return fmt.Errorf("publication %s or a table of it was altered or made anew: looking at all of it again", s.o.Publication)
-	case <-ctx.Done():
-		return nil
+	for s.membership.Load().target.covers(*s.target.Load()) {
+		select {
+		case <-s.altered:
+			return fmt.Errorf("publication %s or a table of it was altered or made anew: looking at all of it again", s.o.Publication)
+		case <-s.retargeted:
+		case <-ctx.Done():
+			return nil
+		}
 	}
+	return errJoining
 }

@@ -54,6 +54,10 @@ func (o *outage) ended(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.noTimer()
+	if errors.Is(err, errJoining) {
+		o.log.Info("replication begins again with the tables that join", "slot", o.slot)
+		return
+	}
 	cause := lasting(err)
 	switch {
 	case o.down && (cause == "" || cause == o.told || cause != o.seen): // twice in a row it is no chance

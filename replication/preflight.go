@@ -25,6 +25,7 @@ type Server struct {
 // Preflight is the result of looking at everything that replication needs, before
 // the first byte. Nothing was changed.
 type Preflight struct {
+	Target      Target
 	Server      Server
 	Findings    Findings
 	Tables      map[string]*Table // by schema.name; nil where the table is missing
@@ -46,7 +47,7 @@ const minVersion = 140000
 // Check reads settings, role, tables, publication and slot and lists what is wrong.
 // The error is one of talking to the server, not a finding.
 func Check(ctx context.Context, conn *pgx.Conn, t Target) (*Preflight, error) {
-	p := &Preflight{Tables: map[string]*Table{}}
+	p := &Preflight{Target: t, Tables: map[string]*Table{}}
 	if err := p.checkServer(ctx, conn); err != nil {
 		return nil, err
 	}

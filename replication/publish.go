@@ -11,14 +11,14 @@ import (
 	"github.com/walrelay/walrelay/change"
 )
 
-// publish brings the publication to the configured tables and returns what they are to
+// publish brings the publication to the target's tables and returns what they are to
 // it then.
 //
 // A table that is added while a slot exists, by walrelay or by somebody who had taken
 // it out, is complete in the log only from then on: the log remembers where, so that
 // nobody is continued on its channels as if nothing had been missed.
 func (s *Source) publish(ctx context.Context, conn *pgx.Conn, p *Preflight) (*membership, error) {
-	before, err := readMembership(ctx, conn, s.o.Target)
+	before, err := readMembership(ctx, conn, p.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -26,14 +26,14 @@ func (s *Source) publish(ctx context.Context, conn *pgx.Conn, p *Preflight) (*me
 	if err != nil {
 		return nil, err
 	}
-	changed, err := p.ensurePublication(ctx, conn, s.o.Target)
+	changed, err := p.ensurePublication(ctx, conn, p.Target)
 	for _, sql := range changed {
 		s.log.Info("publication prepared", "sql", sql)
 	}
 	if err != nil {
 		return nil, err
 	}
-	after, err := readMembership(ctx, conn, s.o.Target)
+	after, err := readMembership(ctx, conn, p.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -50,10 +50,10 @@ func (s *Source) markLate(ctx context.Context, p *Preflight, now *membership) (l
 		return nil, nil
 	}
 	was, joins := s.o.Log.Members(), map[string]bool{}
-	for _, spec := range p.unpublished(s.o.Target) {
+	for _, spec := range p.unpublished(p.Target) {
 		joins[spec.fullName()] = true
 	}
-	for _, spec := range s.o.Tables {
+	for _, spec := range p.Target.Tables {
 		name := spec.fullName()
 		switch {
 		case s.o.Log.Since(name) == unknownLSN: // the last attempt ended in between

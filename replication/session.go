@@ -77,8 +77,7 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 }
 
 // stream runs receiver and confirmer until one of them ends, or until somebody alters
-// the publication. timeout is
-// wal_sender_timeout.
+// the publication or the target. timeout is wal_sender_timeout.
 func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, w *witness, timeout time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	asked := make(chan struct{}, 1)
@@ -243,7 +242,7 @@ const checkPatience = time.Minute
 func (s *Source) check(ctx context.Context, conn *pgx.Conn) (*Preflight, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
-	return Check(ctx, conn, s.o.Target)
+	return Check(ctx, conn, *s.target.Load())
 }
 
 // reconcile compares log and slot. The slot must not have been confirmed beyond what

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,8 +54,8 @@ type Options struct {
 	// MaxEventBytes bounds one row; see change.Shrink.
 	MaxEventBytes int
 	Log           Log
-	// OnTables is called after every preflight with what the catalog says; an error
-	// ends the attempt like a finding.
+	// OnTables is called after every preflight of a session with what the catalog says of
+	// the tables that it begins with; an error ends the attempt like a finding.
 	OnTables func(map[string]*Table) error
 	Logger   *slog.Logger
 }
@@ -78,6 +79,12 @@ type Source struct {
 	lookNow chan struct{}
 	// mended wakes keepStreaming: what kept it down has gone.
 	mended chan struct{}
+	// target is what the next session asks for: o.Target, with the tables of the last
+	// Retarget.
+	target      atomic.Pointer[Target]
+	retargeting sync.Mutex
+	// retargeted wakes awaitAltered: target has changed.
+	retargeted chan struct{}
 	// membership is what the session found when it began; nil before the first.
 	membership atomic.Pointer[membership]
 	// altered ends the session: watch has found another membership.
@@ -95,7 +102,9 @@ func New(o Options) *Source {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Source{o: o, log: o.Logger, inflow: newInflow(), idle: make(chan struct{}, 1), confirm: make(chan struct{}, 1),
-		lookNow: make(chan struct{}, 1), mended: make(chan struct{}, 1), altered: make(chan struct{}, 1)}
+		lookNow: make(chan struct{}, 1), mended: make(chan struct{}, 1), altered: make(chan struct{}, 1),
+		retargeted: make(chan struct{}, 1)}
+	s.target.Store(&o.Target)
 	s.idle <- struct{}{}
 	s.state.begin(PhaseConnecting)
 	return s
