@@ -179,7 +179,7 @@ func (c *checker) bare(n Node, negated bool) *cond {
 		return nil
 	}
 	yes := &datum{v: value{state: isSet, n: 1}}
-	return c.made(&cond{op: condEq, class: ClassBool, x: x, y: operand{source: fromText, lit: yes, typ: x.typ}}, n, negated)
+	return c.made(&cond{op: condEq, class: ClassBool, x: x, y: operand{source: fromText, lit: yes, written: &written{x.typ, n}}}, n, negated)
 }
 
 // compareOps by the operator of the text.
@@ -286,7 +286,7 @@ func (c *checker) literal(n Node, typ Type, mismatch func(is string)) (operand, 
 		c.problem(l.Pos(), "%s", err)
 		return operand{}, false
 	}
-	return operand{source: fromText, lit: &datum{v: v}, typ: typ, node: n}, true
+	return operand{source: fromText, lit: &datum{v: v}, written: &written{typ, n}}, true
 }
 
 // literalType is what messages call the type of a literal.
@@ -420,7 +420,7 @@ func (c *checker) list(l *List, typ *Type) (operand, bool) {
 	}
 	t := *typ
 	t.List, t.Name = true, typ.Name+"[]"
-	return operand{source: fromText, lit: d, typ: t, node: l}, ok
+	return operand{source: fromText, lit: d, written: &written{t, l}}, ok
 }
 
 // operand resolves what is no literal.
@@ -490,7 +490,7 @@ func (c *checker) slot(n Node, s slot) operand {
 		c.slots = append(c.slots, s)
 		c.slotOf[s.expr] = i
 	}
-	return operand{source: fromRow, index: i, typ: s.typ, node: n}
+	return operand{source: fromRow, index: int32(i), written: &written{s.typ, n}}
 }
 
 // path resolves text(row.column.key).
@@ -509,7 +509,7 @@ func (c *checker) path(n *Call) (operand, bool) {
 		return operand{}, false
 	}
 	return c.slot(n, slot{
-		kind: slotPath, column: c.slots[base.index].column, base: base.index, path: r.Path,
+		kind: slotPath, column: c.slots[base.index].column, base: int(base.index), path: r.Path,
 		typ: Type{Class: ClassText, Name: "text"},
 	}), true
 }
@@ -526,9 +526,9 @@ func (c *checker) lower(n *Call) (operand, bool) {
 	}
 	typ := Type{Class: ClassText, Name: "text"}
 	if x.source == fromRow {
-		return c.slot(n, slot{kind: slotLower, column: c.slots[x.index].column, base: x.index, typ: typ}), true
+		return c.slot(n, slot{kind: slotLower, column: c.slots[x.index].column, base: int(x.index), typ: typ}), true
 	}
-	return c.bind(n, bound{kind: boundLower, index: x.index, typ: typ}), true
+	return c.bind(n, bound{kind: boundLower, index: int(x.index), typ: typ}), true
 }
 
 // bind is the operand for n, which shares a value with all that are written alike.
@@ -540,7 +540,7 @@ func (c *checker) bind(n Node, b bound) operand {
 		c.bound = append(c.bound, b)
 		c.boundOf[b.expr] = i
 	}
-	return operand{source: fromBinding, index: i, typ: b.typ, node: n}
+	return operand{source: fromBinding, index: int32(i), written: &written{b.typ, n}}
 }
 
 func (c *checker) user(n *User) (operand, bool) {

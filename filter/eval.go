@@ -1,17 +1,25 @@
 package filter
 
+import "bytes"
+
 // eval is the condition's truth. A nil image or binding is allowed where the
 // condition does not read it.
 func (c *cond) eval(im *Image, b *Binding) Truth {
 	switch c.op {
-	case condFalse:
-		return False
-	case condTrue:
-		return True
+	case condEq:
+		x, y := c.x.value(im, b), c.y.value(im, b)
+		if x.v.state == isSet && y.v.state == isSet {
+			return truth(c.equal(&x.v, &y.v))
+		}
+		return undecided(x, y)
 	case condAnd:
 		return least(c.terms, im, b)
 	case condOr:
 		return greatest(c.terms, im, b)
+	case condFalse:
+		return False
+	case condTrue:
+		return True
 	case condNull, condNotNull:
 		return nullTest(c.op == condNull, c.x.value(im, b))
 	case condIn, condNotIn:
@@ -43,10 +51,27 @@ func greatest(terms []*cond, im *Image, b *Binding) Truth {
 }
 
 func truth(b bool) Truth {
+	t := False
 	if b {
-		return True
+		t = True
 	}
-	return False
+	return t
+}
+
+// equal is the equality of values; that of integers and texts is decided by their bytes.
+func (c *cond) equal(x, y *value) bool {
+	switch c.class {
+	case ClassNumber:
+		if bytes.Equal(x.s, y.s) {
+			return true
+		}
+		if isPlain(x.s) && isPlain(y.s) {
+			return false
+		}
+	case ClassText, ClassUUID, ClassEnum:
+		return bytes.Equal(x.s, y.s)
+	}
+	return equal(c.class, *x, *y)
 }
 
 func nullTest(want bool, x *datum) Truth {
@@ -56,18 +81,20 @@ func nullTest(want bool, x *datum) Truth {
 	return truth((x.v.state == isNull) == want)
 }
 
+// undecided is a comparison of values that are not both set.
+func undecided(x, y *datum) Truth {
+	if x.v.state == isNull || y.v.state == isNull {
+		return Unknown // whatever the other one is
+	}
+	return Open
+}
+
 func (c *cond) evalCompare(x, y *datum) Truth {
 	if x.v.state != isSet || y.v.state != isSet {
-		if x.v.state == isNull || y.v.state == isNull {
-			return Unknown // whatever the other one is
-		}
-		return Open
+		return undecided(x, y)
 	}
-	switch c.op {
-	case condEq:
-		return truth(equal(c.class, x.v, y.v))
-	case condNe:
-		return truth(!equal(c.class, x.v, y.v))
+	if c.op == condNe {
+		return truth(!c.equal(&x.v, &y.v))
 	}
 	order := compare(c.class, x.v, y.v)
 	switch c.op {
@@ -98,16 +125,16 @@ func (c *cond) evalIn(x, list *datum) Truth {
 	case x.v.state == isNull:
 		return Unknown
 	}
-	return c.search(x.v, list.list, in)
+	return c.search(&x.v, list.list, in)
 }
 
 // search looks for x, which is set or open, in a list that is not empty.
-func (c *cond) search(x value, list []value, in bool) Truth {
+func (c *cond) search(x *value, list []value, in bool) Truth {
 	nulls := 0
 	for i := range list {
 		if list[i].state == isNull {
 			nulls++
-		} else if x.state == isSet && equal(c.class, x, list[i]) {
+		} else if x.state == isSet && c.equal(x, &list[i]) {
 			return truth(in)
 		}
 	}

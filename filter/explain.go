@@ -68,7 +68,7 @@ func (b *Binding) reason(c *cond, im *Image, t Truth) string {
 
 // absence says why a row operand is not known.
 func (im *Image) absence(o *operand) string {
-	i, name := o.index, o.node.String()
+	i, name := int(o.index), o.node.String()
 	for im.program.slots[i].kind != slotColumn {
 		i = im.program.slots[i].base
 	}

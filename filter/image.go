@@ -71,50 +71,53 @@ func (im *Image) get(i int) *datum {
 	return &c.datum
 }
 
+// fill evaluates a slot. Whatever is not known is open and never NULL.
 func (im *Image) fill(c *cell, i int) {
-	s := &im.program.slots[i]
-	c.list = c.list[:0]
-	switch s.kind {
-	case slotColumn:
-		im.column(c, s, &im.layout.places[i])
-	case slotPath:
-		base := im.get(s.base).v
+	at := &im.layout.places[i]
+	switch at.how {
+	case howPath:
+		base := im.get(at.index).v
 		if c.v = base; base.state == isSet {
-			c.v, c.scratch = jsonPath(base.s, s.path, c.scratch[:0])
+			c.v, c.scratch = jsonPath(base.s, im.program.slots[i].path, c.scratch[:0])
 		}
-	case slotLower:
-		if c.v = im.get(s.base).v; c.v.state == isSet {
+		return
+	case howLower:
+		if c.v = im.get(at.index).v; c.v.state == isSet {
 			c.v.s, c.scratch = lower(c.v.s, c.scratch[:0])
 		}
+		return
 	}
-}
-
-// column reads a column. Whatever is not known is open and never NULL.
-func (im *Image) column(c *cell, s *slot, at *place) {
-	c.v = value{state: isOpen}
+	c.v.state = isOpen
 	if at.index >= len(im.row) {
 		return
 	}
-	switch v := &im.row[at.index]; {
-	case v.Kind == change.Null:
+	switch v := &im.row[at.index]; v.Kind {
+	case change.Null:
 		c.v.state = isNull
-	case v.Kind != change.Text:
-	case s.typ.List:
-		im.array(c, at, v.Text)
-	case s.typ.Class == ClassOpaque || s.typ.Class == ClassJSON:
-		c.v = value{state: isSet, s: v.Text}
-	default:
-		var ok bool
-		if c.v, ok = decode(at.typ, at.as, v.Text); !ok {
-			c.v = value{state: isOpen}
-			im.undecoded = true
+	case change.Text:
+		if !c.decode(at, v.Text) {
+			c.v.state, im.undecoded = isOpen, true
 		}
 	}
 }
 
+// decode reads a column's text.
+func (c *cell) decode(at *place, text []byte) (ok bool) {
+	switch at.how {
+	case howDecode:
+		c.v, ok = decodeAs(at.class, false, at.typ, text)
+		return ok
+	case howArray:
+		return c.array(at, text)
+	}
+	c.v = value{state: isSet, s: text}
+	return true
+}
+
 // array reads all elements: the end of the text can make the whole unreadable.
-func (im *Image) array(c *cell, at *place, text []byte) {
-	c.elems.reset(at.typ, at.as, text)
+func (c *cell) array(at *place, text []byte) bool {
+	c.list = c.list[:0]
+	c.elems.reset(at.typ, Type{Class: at.class}, text)
 	for {
 		v, ok := c.elems.next()
 		if !ok {
@@ -122,12 +125,8 @@ func (im *Image) array(c *cell, at *place, text []byte) {
 		}
 		c.list = append(c.list, v)
 	}
-	if c.elems.bad() {
-		c.list = c.list[:0]
-		im.undecoded = true
-		return
-	}
 	c.v.state = isSet
+	return !c.elems.bad()
 }
 
 // lower is text in lower case by Unicode's rules; the result is text itself where
@@ -170,7 +169,7 @@ func (im *Image) Probe(disjunct int) (keys int) {
 	}
 	for i := range d.keys {
 		k := &d.keys[i]
-		v := im.get(k.row.index)
+		v := im.get(int(k.row.index))
 		if v.v.state != isSet {
 			return 0
 		}

@@ -11,36 +11,52 @@ import (
 // Layout places the columns that a program reads in one version of its relation.
 // Immutable.
 type Layout struct {
-	// places by slot; only those of columns are used.
+	// places by slot of the program.
 	places []place
 	// read are the indices in the relation of all columns that the program reads.
 	read []int
 }
 
-// place is where a column is in a relation.
+// place is where a slot's value comes from in one version of the relation.
 type place struct {
+	how how
+	// class is that of the slot, of an array that of its elements.
+	class Class
+	// index is that of the column in the relation, for a path or a lower() the slot it is
+	// made from.
 	index int
 	typ   *change.Type
-	// as is what the text is decoded as, for an array its elements. Its class is that of
-	// the slot.
-	as Type
 }
+
+// how says how a slot is filled.
+type how uint8
+
+const (
+	howDecode how = iota + 1 // decode the column
+	howRaw                   // the column's text, of which only NULL counts, or a path
+	howArray
+	howPath
+	howLower
+)
 
 // For finds the columns in a version of the relation. The error says in words why rows
 // of that version cannot be judged: a column is gone or of another class.
 func (p *Program) For(rel *change.Relation) (*Layout, error) {
 	l := &Layout{places: make([]place, len(p.slots))}
 	for i := range p.slots {
-		s := &p.slots[i]
-		if s.kind != slotColumn {
-			continue
+		switch s := &p.slots[i]; s.kind {
+		case slotPath:
+			l.places[i] = place{how: howPath, index: s.base}
+		case slotLower:
+			l.places[i] = place{how: howLower, index: s.base}
+		default:
+			at, err := p.place(rel, s)
+			if err != nil {
+				return nil, err
+			}
+			l.places[i] = at
+			l.read = append(l.read, at.index)
 		}
-		at, err := p.place(rel, s)
-		if err != nil {
-			return nil, err
-		}
-		l.places[i] = at
-		l.read = append(l.read, at.index)
 	}
 	return l, nil
 }
@@ -60,9 +76,11 @@ func (p *Program) place(rel *change.Relation, s *slot) (place, error) {
 	case isCitext(is) && !want.Loose && p.strict[s.column]:
 		return place{}, fmt.Errorf("column %q of %s is %s now, which cannot be judged under != or !", want.Name, rel.FullName(), typ.Name)
 	case typ.List:
-		typ = typ.element()
+		return place{how: howArray, class: typ.Class, index: i, typ: is}, nil
+	case typ.Class == ClassOpaque || typ.Class == ClassJSON:
+		return place{how: howRaw, index: i}, nil
 	}
-	return place{index: i, typ: is, as: typ}, nil
+	return place{how: howDecode, class: typ.Class, index: i, typ: is}, nil
 }
 
 // isCitext: upper and lower case are equal in the type.

@@ -17,13 +17,19 @@ type datum struct {
 	list []value
 }
 
-// operand is one side of a comparison.
+// operand is one side of a comparison. What evaluation does not need is apart, so that
+// a condition is small.
 type operand struct {
 	source source
-	index  int
+	index  int32
 	lit    *datum
-	typ    Type
-	node   Node
+	*written
+}
+
+// written is an operand as the rule has it.
+type written struct {
+	typ  Type
+	node Node
 }
 
 // value is the operand's value. A nil image or binding is allowed where the operand
@@ -31,7 +37,7 @@ type operand struct {
 func (o *operand) value(im *Image, b *Binding) *datum {
 	switch o.source {
 	case fromRow:
-		return im.get(o.index)
+		return im.get(int(o.index))
 	case fromBinding:
 		return &b.values[o.index]
 	}

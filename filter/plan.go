@@ -140,7 +140,7 @@ func boundOperands(dst []int, c *cond) []int {
 	c.walk(func(c *cond) {
 		for _, o := range c.operands() {
 			if o.source == fromBinding {
-				dst = append(dst, o.index)
+				dst = append(dst, int(o.index))
 			}
 		}
 	})
