@@ -145,7 +145,7 @@ func (v *channelView) print(out io.Writer) {
 	defer fmt.Fprintln(out)
 	line := func(label string, texts ...string) {
 		for _, text := range texts {
-			fmt.Fprintf(out, "  %-8s  %s\n", label, text)
+			fmt.Fprintf(out, "  %-8s  %s\n", label, comment(text))
 			label = ""
 		}
 	}
