@@ -44,7 +44,8 @@
 // Postgres reads a row of an old snapshot with the table of now. TRUNCATE and rewriting
 // forms of ALTER TABLE empty a table for snapshots from before ("MVCC Caveats"), and a
 // column that was dropped and made anew is another one. So before the first row the table
-// is locked (ACCESS SHARE: nobody waits but TRUNCATE and DDL), and what the catalog says in
+// is locked until the snapshot is closed (ACCESS SHARE: nobody waits but TRUNCATE, DDL and
+// who comes behind them), and what the catalog says in
 // the snapshot must be what it says now and what the caller expects: else
 // channel.ErrTableChanged. A new snapshot helps where only the snapshot was too old.
 //
@@ -57,5 +58,6 @@
 // minute without use. Rows are fetched by a cursor and handed on as they come out of the socket: nothing
 // is buffered but one row here and [fetchRows] rows in the server, which spills those over
 // work_mem to disk. Every statement has a time limit, and the server ends a snapshot that
-// is left alone for that long.
+// is left alone for that long. So whoever takes the rows must not wait for a client with
+// them.
 package snapshot
