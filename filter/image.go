@@ -79,6 +79,7 @@ func (im *Image) fill(c *cell, i int) {
 		base := im.get(at.index).v
 		if c.v = base; base.state == isSet {
 			c.v, c.scratch = jsonPath(base.s, im.program.slots[i].path, c.scratch[:0])
+			im.undecoded = im.undecoded || c.v.state == isOpen
 		}
 		return
 	case howLower:
