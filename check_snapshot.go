@@ -157,6 +157,8 @@ func (v *channelView) lookAtSnapshot() {
 	}
 	scans, wanted := v.scans()
 	switch {
+	case v.program.ReadsWholeTable():
+		v.warn(v.c.Key("snapshot"), "what the rule says of the row cannot be said in SQL: each snapshot reads all of %s and drops the rest", v.name())
 	case !scans:
 	case len(wanted) == 0:
 		v.warn(v.c.Key("snapshot"), "nothing of the rule can be looked up in an index: the snapshot of each subscriber reads all of %s", v.name())
@@ -170,6 +172,9 @@ func (v *channelView) lookAtSnapshot() {
 }
 
 func (v *channelView) snapshotText() string {
+	if v.program.ReadsWholeTable() {
+		return "by reading the whole table"
+	}
 	if scans, _ := v.scans(); scans {
 		return "by reading the whole table for each subscriber"
 	}
