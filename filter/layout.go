@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/walrelay/walrelay/change"
@@ -123,3 +124,6 @@ func (l *Layout) Blind(row []change.Value) bool {
 	}
 	return false
 }
+
+// Columns are the indices in the relation of the columns that the program reads.
+func (l *Layout) Columns() []int { return slices.Clone(l.read) }
