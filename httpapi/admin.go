@@ -11,6 +11,12 @@ import (
 // none of it.
 func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
+	operator := s.operatorRoutes()
+	mux.Handle("POST /reload", operator)
+	mux.Handle(s.base+"/", operator)
+	if s.base != "" {
+		mux.Handle(s.base, operator)
+	}
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opt.Registry, promhttp.HandlerOpts{}))

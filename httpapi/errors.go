@@ -65,6 +65,9 @@ func (s *Server) refusalOf(err error) *refusal {
 		own     *refusal
 		unknown *channel.UnknownChannelError
 		param   *channel.ParamError
+		nobody  *channel.NoUserError
+		refused *channel.RefusedError
+		scans   *channel.ScanLimitError
 		router  *echo.HTTPError
 	)
 	switch {
@@ -75,6 +78,12 @@ func (s *Server) refusalOf(err error) *refusal {
 			"there is no channel %q; channels are defined under channels: in walrelay's configuration", clip(unknown.Channel))
 	case errors.As(err, &param):
 		return refuse(http.StatusBadRequest, "bad_parameter", "channel %q: parameter %s: %s", clip(param.Channel), param.Param, clip(param.Reason))
+	case errors.As(err, &nobody):
+		return refuse(http.StatusUnauthorized, "unauthenticated", "channel %q is for signed-in users, and the request carries no valid session; sign in to the application first", clip(nobody.Channel))
+	case errors.As(err, &refused):
+		return refuse(http.StatusForbidden, "forbidden", "channel %q is not for this user: %s is not true", clip(refused.Channel), refused.Expr)
+	case errors.As(err, &scans):
+		return comeBack(http.StatusServiceUnavailable, codeLimit, "%s", scans)
 	case errors.Is(err, auth.ErrNoSession):
 		return refuse(http.StatusUnauthorized, "unauthenticated", "the request carries no valid session; sign in to the application first")
 	case errors.Is(err, channel.ErrStarting):

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/walrelay/walrelay/auth"
 	"github.com/walrelay/walrelay/eventlog"
+	"github.com/walrelay/walrelay/filter"
 )
 
 // Options of a Server. Zero values mean the default that the field names.
@@ -81,6 +83,11 @@ type AdminOptions struct {
 	// Log gives the bounds of the event log for /readyz and metrics; may be nil. It
 	// must not block.
 	Log func() eventlog.Bounds
+	// ParseClaims reads the claims that an operator wants to be, as JSON; nil: there are none.
+	ParseClaims func([]byte) (*filter.Claims, error)
+	// Reload reads the rules again and says what became of them, or why nothing was changed;
+	// nil: it cannot.
+	Reload func(context.Context) (string, error)
 	// Slot gives figures of the replication slot for /readyz, as something that
 	// encoding/json can marshal; may be nil. It must not block.
 	Slot func() any

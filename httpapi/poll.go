@@ -72,7 +72,7 @@ func (g *answer) await(ctx context.Context, st *stream, wait time.Duration) (rea
 	}
 }
 
-// add appends events. Ready is none for a long poll: its id is what counts.
+// add appends events. Ready and heartbeats are none for a long poll: their id is what counts.
 func (g *answer) add(runs []*channel.Run) {
 	for _, r := range runs {
 		for i := range r.Frames {
@@ -80,7 +80,7 @@ func (g *answer) add(runs []*channel.Run) {
 			if e.ID != "" {
 				g.id = e.ID
 			}
-			if e.Name != "ready" {
+			if e.Name != "ready" && e.Name != "heartbeat" {
 				g.event(e)
 			}
 		}

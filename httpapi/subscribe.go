@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/walrelay/walrelay/auth"
 )
 
 const allowedMethods = "GET, OPTIONS"
@@ -18,7 +20,10 @@ func (s *Server) inBase(path string) bool {
 }
 
 // events answers every request under the base path.
-func (s *Server) events(c echo.Context) error {
+func (s *Server) events(c echo.Context) error { return s.carry(c, s.opt.Resolver.Resolve) }
+
+// carry answers a request for events of the user that who finds.
+func (s *Server) carry(c echo.Context, who func(*http.Request) (auth.Claims, error)) error {
 	r, h := c.Request(), c.Response().Header()
 	if r.Method != http.MethodGet && r.Method != http.MethodOptions {
 		h.Set("Allow", allowedMethods)
@@ -35,7 +40,7 @@ func (s *Server) events(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	st, err := s.open(r, c.RealIP(), a)
+	st, err := s.open(r, c.RealIP(), a, who)
 	if err != nil {
 		return err
 	}
@@ -52,7 +57,7 @@ func (s *Server) events(c echo.Context) error {
 
 // open admits a subscription: the drain, limits, the user, then the hub. What it
 // takes is given back by the stream's finish, or at once when there is an error.
-func (s *Server) open(r *http.Request, ip string, a *ask) (*stream, error) {
+func (s *Server) open(r *http.Request, ip string, a *ask, who func(*http.Request) (auth.Claims, error)) (*stream, error) {
 	if !s.streams.enter() {
 		return nil, errDraining()
 	}
@@ -71,10 +76,11 @@ func (s *Server) open(r *http.Request, ip string, a *ask) (*stream, error) {
 			release()
 		}
 	}()
-	// All channels of this version are public, so the hub asks for no claims.
-	if _, err := s.opt.Resolver.Resolve(r); err != nil {
+	claims, err := who(r)
+	if err != nil {
 		return nil, err
 	}
+	a.User = claims.Values()
 	sub, err := s.opt.Hub.Subscribe(r.Context(), a.Request)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,75 @@
+package httpapi
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/walrelay/walrelay/auth"
+)
+
+// operatorRoutes are what an operator can do on the admin listener: be any user on a stream,
+// to see what that user sees, and reload the rules.
+func (s *Server) operatorRoutes() http.Handler {
+	e := echo.New()
+	e.HTTPErrorHandler = s.answerError
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.Use(s.logRequests, byAddress)
+	for _, path := range []string{s.opt.BasePath, s.base + "/*"} {
+		e.GET(path, func(c echo.Context) error { return s.carry(c, s.asUser) })
+	}
+	e.POST("/reload", s.reload)
+	return e
+}
+
+// byAddress refuses names that lead here: a page that has its own name resolve to this
+// machine would be of the same origin.
+func byAddress(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		host := c.Request().Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" {
+			return refuse(http.StatusForbidden, "host_refused", "the admin listener is asked by its IP address or as localhost, not as %q", clip(host))
+		}
+		return next(c)
+	}
+}
+
+// asUser takes the user from ?as=, the claims as JSON. Without it nobody is signed in.
+func (s *Server) asUser(r *http.Request) (auth.Claims, error) {
+	as := r.URL.Query().Get("as")
+	if as == "" {
+		return auth.Claims{}, nil
+	}
+	if s.opt.Admin.ParseClaims == nil {
+		return auth.Claims{}, refuse(http.StatusBadRequest, "bad_claims", "this walrelay has no claims")
+	}
+	user, err := s.opt.Admin.ParseClaims([]byte(as))
+	if err != nil {
+		return auth.Claims{}, refuse(http.StatusBadRequest, "bad_claims", "as: %s", clip(err.Error()))
+	}
+	return auth.Operator(user), nil
+}
+
+// reload answers 200 when the rules of the file are in force, and 422 with the reasons when nothing
+// was changed.
+func (s *Server) reload(c echo.Context) error {
+	if err := s.origins.admit(c.Request(), c.Response().Header()); err != nil {
+		return err
+	}
+	if s.opt.Admin.Reload == nil {
+		return refuse(http.StatusNotImplemented, "no_reload", "this walrelay cannot reload its rules")
+	}
+	// Whoever asks may go away: a reload is done or not, never half.
+	report, err := s.opt.Admin.Reload(context.WithoutCancel(c.Request().Context()))
+	if err != nil {
+		return refuse(http.StatusUnprocessableEntity, "refused", "%s", err)
+	}
+	return c.JSON(http.StatusOK, map[string]string{"message": report})
+}
