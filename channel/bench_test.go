@@ -30,9 +30,9 @@ func BenchmarkLane(b *testing.B) {
 	batch := builder.Seal(time.Time{})
 	for _, n := range []int{1, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			h := New(Options{Log: newMemLog(), Rules: []*Rule{{Name: "items", Schema: "public", Table: "items"}}, QueueBytes: 1 << 40})
+			h := New(Options{Log: newMemLog(), Rules: []*Rule{ruled(b, itemsRelationOnce, Rule{Name: "items"}, "", "public")}, QueueBytes: 1 << 40})
 			l := newLane(h, change.Position{})
-			as, err := h.audiences([]string{"items"})
+			as, err := audiences(h.rules, Request{Channels: []string{"items"}})
 			if err != nil {
 				b.Fatal(err)
 			}

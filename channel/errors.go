@@ -22,9 +22,12 @@ const (
 	ReasonTruncate Reason = "truncate"
 	// ReasonUnknownID: the id is none of ours, or ahead of everything that exists.
 	ReasonUnknownID Reason = "unknown-id"
+	// ReasonSnapshot: the table has more rows than a snapshot may have; the client must fetch
+	// them elsewhere.
+	ReasonSnapshot Reason = "snapshot-required"
 )
 
-var reasons = []Reason{ReasonExpired, ReasonGap, ReasonLineage, ReasonView, ReasonTruncate, ReasonUnknownID}
+var reasons = []Reason{ReasonExpired, ReasonGap, ReasonLineage, ReasonView, ReasonTruncate, ReasonUnknownID, ReasonSnapshot}
 
 // Errors of Subscribe that pass: the client should come back.
 var (
@@ -48,3 +51,32 @@ func (e *ParamError) Error() string {
 
 // ErrTableChanged: a table is not what the rules were checked against.
 var ErrTableChanged = errors.New("the table has been altered")
+
+// RefusedError is final: what the channel's rule says of the user alone is not true.
+type RefusedError struct {
+	Channel string
+	// Expr is that part of the rule, without values.
+	Expr string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("channel %q: not allowed: %s is not true for this user", e.Channel, e.Expr)
+}
+
+// NoUserError is final: the channel is for users, and nobody is signed in.
+type NoUserError struct{ Channel string }
+
+func (e *NoUserError) Error() string {
+	return fmt.Sprintf("channel %q needs a session", e.Channel)
+}
+
+// ScanLimitError passes: the channel's rule has no index path for this user, and as many
+// as may be are tried for every change already.
+type ScanLimitError struct {
+	Channel string
+	Limit   int
+}
+
+func (e *ScanLimitError) Error() string {
+	return fmt.Sprintf("channel %q: the rule cannot be indexed, and %d audiences are tried for every change already (http.limits.max_scan_audiences)", e.Channel, e.Limit)
+}

@@ -46,9 +46,12 @@ const (
 	EventMessage
 	EventReset
 	EventReady
+	EventSnapshot
+	// EventHeartbeat has an id and no data: browsers dispatch nothing.
+	EventHeartbeat
 )
 
-var eventNames = [...]string{"insert", "update", "delete", "message", "reset", "ready"}
+var eventNames = [...]string{"insert", "update", "delete", "message", "reset", "ready", "snapshot", "heartbeat"}
 
 // String is the name in the SSE event field.
 func (k EventKind) String() string { return eventNames[k] }
@@ -68,7 +71,7 @@ func (r *Run) Event(i int) Event {
 	f := &r.Frames[i]
 	e := Event{Name: f.Kind.String(), Data: r.Bytes[f.Data:f.DataEnd]}
 	if f.HasID {
-		id := bytes.TrimPrefix(r.Bytes[f.DataEnd:f.End], []byte("\nid: "))
+		id := bytes.TrimPrefix(bytes.TrimSpace(r.Bytes[f.DataEnd:f.End]), []byte("id: "))
 		e.ID = string(bytes.TrimSpace(id))
 	}
 	return e
@@ -137,6 +140,31 @@ func (b *runBuffer) dropLastID() {
 		b.buf = append(b.buf[:b.idAt], '\n')
 		f.End, f.HasID = uint32(len(b.buf)), false
 	}
+}
+
+// idOnly appends a frame that says no more than that everything up to at is known.
+func (b *runBuffer) idOnly(at change.Position, tag string) {
+	from := len(b.buf)
+	b.buf = append(b.buf, "id: "...)
+	b.buf = append(append(at.Append(b.buf), '.'), tag...)
+	b.buf = append(b.buf, "\n\n"...)
+	b.frames = append(b.frames, Frame{At: at, End: uint32(len(b.buf)), Data: uint32(from), DataEnd: uint32(from), Kind: EventHeartbeat, HasID: true})
+}
+
+// dropAt takes back the frames at a position, which are the last ones, and returns how many
+// bytes they had.
+func (b *runBuffer) dropAt(at change.Position) (bytes int) {
+	n := len(b.frames)
+	for n > 0 && b.frames[n-1].At == at {
+		n--
+	}
+	end := 0
+	if n > 0 {
+		end = int(b.frames[n-1].End)
+	}
+	bytes = len(b.buf) - end
+	b.frames, b.buf = b.frames[:n], b.buf[:end]
+	return bytes
 }
 
 // seal returns the frames as a run and empties the buffer.

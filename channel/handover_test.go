@@ -72,7 +72,7 @@ func TestOverflowLetsGoFirst(t *testing.T) {
 		h := newTestHub(t, Options{QueueBytes: 1})
 		defer h.run()()
 		s := h.subscribe("", "all")
-		run := h.readyRun(s.view, false, EventID{At: change.Position{Commit: 0x200}}, change.Position{}, "")
+		run := h.readyRun(s.view, false, EventID{At: change.Position{Commit: 0x200}, Tag: s.view.tag}, change.Position{}, "")
 		if s.push(run) != overflow { // as its lane does
 			t.Fatal("the queue did not overflow")
 		}

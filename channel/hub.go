@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walrelay/walrelay/change"
@@ -26,8 +27,17 @@ type Log interface {
 
 // Options of a Hub.
 type Options struct {
-	Log   Log
+	Log Log
+	// Rules to begin with; see SetRules.
 	Rules []*Rule
+	// Snapshots is where channels that send snapshots have them from; nil: nowhere.
+	Snapshots Snapshots
+	// Altered is called when a snapshot finds a table that is not what its rule was made for. It
+	// must not block; nil: nobody cares.
+	Altered func()
+	// MaxScans bounds, for each rule, the audiences that no key leads to, so that every change
+	// is tried for each of them; default 10000.
+	MaxScans int
 	// QueueBytes bounds what is queued for one subscriber; default 1 MiB.
 	QueueBytes int
 	// AheadWait bounds how long a client whose id is ahead of the log waits for
@@ -43,15 +53,22 @@ type Options struct {
 // Hub owns the lanes and admits subscribers. Safe for concurrent use.
 type Hub struct {
 	events     Log
-	rules      []*Rule
+	snapshots  Snapshots
 	queueLimit int
+	altered    func()
+	maxScans   int
 	aheadWait  time.Duration
 	following  func() bool
 	log        *slog.Logger
 	stats      counters
 	live       *lane
+	// renewSlots has a value for each snapshot that is being read.
+	renewSlots chan struct{}
+	// snapshotBytes are held by snapshots that have not been written yet.
+	snapshotBytes atomic.Int64
 
 	mu      sync.Mutex
+	rules   []*Rule
 	running bool
 	ctx     context.Context // of Run; ends the catch-up lanes
 	lanes   sync.WaitGroup  // catch-up lanes
@@ -59,10 +76,10 @@ type Hub struct {
 	near    boarding // subscribers whose changes are in the log's memory
 	far     boarding // those who need the disk
 	members map[*Subscriber]struct{}
-	types   map[columnName]*change.Type
+	// scans counts the audiences of a rule that no key leads to, once per view.
+	scans    map[*Rule]int
+	renewing map[*view]*renewals
 }
-
-type columnName struct{ schema, table, column string }
 
 // New makes a hub; it serves while Run runs.
 func New(o Options) *Hub {
@@ -78,12 +95,17 @@ func New(o Options) *Hub {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{events: o.Log, rules: o.Rules, queueLimit: o.QueueBytes, aheadWait: o.AheadWait, following: o.Following, log: o.Logger,
-		views: map[string]*view{}, members: map[*Subscriber]struct{}{}, types: map[columnName]*change.Type{}}
-	h.stats.init()
-	for _, r := range o.Rules {
-		r.print = r.fingerprint()
+	if o.Altered == nil {
+		o.Altered = func() {}
 	}
+	if o.MaxScans <= 0 {
+		o.MaxScans = 10_000
+	}
+	h := &Hub{events: o.Log, snapshots: o.Snapshots, queueLimit: o.QueueBytes, maxScans: o.MaxScans, altered: o.Altered, aheadWait: o.AheadWait, following: o.Following, log: o.Logger,
+		renewSlots: make(chan struct{}, maxRenewals),
+		views:      map[string]*view{}, members: map[*Subscriber]struct{}{}, scans: map[*Rule]int{}, renewing: map[*view]*renewals{}}
+	h.stats.init()
+	h.rules = prepared(o.Rules, nil)
 	return h
 }
 
@@ -108,34 +130,25 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// LearnTable tells the hub a table's column types, which parameters are checked
-// against. Until then channels with parameters answer ErrStarting.
-func (h *Hub) LearnTable(schema, table string, columns map[string]*change.Type) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for name, t := range columns {
-		h.types[columnName{schema, table, name}] = t
-	}
-}
-
-func (h *Hub) bindingTypes(r *Rule) ([]*change.Type, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	types := make([]*change.Type, len(r.Bindings))
-	for i, b := range r.Bindings {
-		if types[i] = h.types[columnName{r.Schema, r.Table, b.Column}]; types[i] == nil {
-			return nil, ErrStarting
-		}
-	}
-	return types, nil
-}
-
 // left forgets a closed subscriber.
 func (h *Hub) left(s *Subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.members, s)
-	if s.view.users--; s.view.users == 0 && h.views[s.view.key] == s.view {
-		delete(h.views, s.view.key)
+	h.leaveViewLocked(s.view)
+}
+
+// leaveViewLocked counts a subscriber out of its view. h.mu is held.
+func (h *Hub) leaveViewLocked(v *view) {
+	if v.users--; v.users > 0 || h.views[v.key] != v {
+		return
+	}
+	delete(h.views, v.key)
+	for _, a := range v.audiences {
+		if a.binding.Scan() {
+			if h.scans[a.rule]--; h.scans[a.rule] == 0 {
+				delete(h.scans, a.rule)
+			}
+		}
 	}
 }

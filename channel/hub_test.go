@@ -103,19 +103,22 @@ type testHub struct {
 
 func bigint() *change.Type { return &change.Type{OID: 20, Name: "bigint", Kind: change.KindInt} }
 
+func testRelation() *change.Relation {
+	return &change.Relation{ID: 1, OID: 7, Schema: "public", Name: "t", Identity: 'f', Key: []int{0}, Columns: []change.Column{
+		{Name: "id", Identity: true, Type: bigint()}, {Name: "room", Identity: true, Type: bigint()}, {Name: "body", Identity: true, Type: &change.Type{OID: 25, Name: "text"}}}}
+}
+
 func newTestHub(t testing.TB, o Options) *testHub {
 	log := newMemLog()
-	rel := &change.Relation{ID: 1, OID: 7, Schema: "public", Name: "t", Identity: 'f', Key: []int{0}, Columns: []change.Column{
-		{Name: "id", Identity: true, Type: bigint()}, {Name: "room", Identity: true, Type: bigint()}, {Name: "body", Identity: true, Type: &change.Type{OID: 25, Name: "text"}}}}
+	rel := testRelation()
 	o.Log = log
 	if o.Rules == nil {
 		o.Rules = []*Rule{
-			{Name: "all", Schema: "public", Table: "t"},
-			{Name: "room/{room}", Schema: "public", Table: "t", Columns: []string{"body"}, Bindings: []Binding{{Column: "room", Param: "room"}}},
+			ruled(t, rel, Rule{Name: "all"}, "", "public"),
+			ruled(t, rel, Rule{Name: "room/{room}", Columns: []string{"body"}}, "row.room == params.room", "public"),
 		}
 	}
 	h := &testHub{Hub: New(o), t: t, log: log, rel: rel, commit: 0x100, builder: change.NewBuilder(log.bounds.Last, log.bounds.WAL)}
-	h.LearnTable("public", "t", map[string]*change.Type{"room": bigint()})
 	return h
 }
 
@@ -336,7 +339,7 @@ func TestResets(t *testing.T) {
 			h.log.bounds.Floor = change.Position{Commit: 0x100}
 			h.log.history = []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: "1", Generation: 0}, Reason: "gap", Last: change.Position{Commit: 0xE8}}}
 		})
-		a, err := h.audience("all")
+		a, err := findAudience(h.rules, "all", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -596,8 +599,8 @@ func TestCloseEverywhere(t *testing.T) {
 		}
 		synctest.Wait()
 		x := h.live.index
-		if len(x.views) != 0 || len(x.named) != 0 || len(x.rules[1].audiences) != 0 || len(h.members) != 0 {
-			t.Errorf("left: %d views, %d names, %d audiences, %d members", len(x.views), len(x.named), len(x.rules[1].audiences), len(h.members))
+		if len(x.views) != 0 || len(x.named) != 0 || len(x.rules[h.rules[1]].audiences) != 0 || len(h.members) != 0 {
+			t.Errorf("left: %d views, %d names, %d audiences, %d members", len(x.views), len(x.named), len(x.rules[h.rules[1]].audiences), len(h.members))
 		}
 	})
 }

@@ -39,6 +39,8 @@ type lane struct {
 	// crossings before the lane, as of version late of the log's Since; 0: not looked.
 	crossings []crossing
 	late      uint64
+	// known is index.grown of then: crossings are those of the tables that it had.
+	known int
 
 	mu    sync.Mutex
 	inbox []func()
@@ -46,7 +48,7 @@ type lane struct {
 }
 
 func newLane(h *Hub, at change.Position) *lane {
-	l := &lane{hub: h, index: newIndex(h.rules), wake: make(chan struct{}, 1), generation: h.events.Bounds().Lineage.Generation}
+	l := &lane{hub: h, index: newIndex(), wake: make(chan struct{}, 1), generation: h.events.Bounds().Lineage.Generation}
 	l.match = matcher{index: l.index, hub: h, plans: map[*change.Relation][]*boundRule{}}
 	l.move(at)
 	return l
@@ -111,7 +113,7 @@ func (l *lane) step() (bool, error) {
 		return false, err
 	}
 	l.waiting = false
-	if late := l.hub.events.SinceVersion(); late != l.late {
+	if late := l.hub.events.SinceVersion(); late != l.late || l.index.grown != l.known {
 		l.noteLate(late)
 	}
 	if b == nil {
@@ -135,7 +137,7 @@ func (l *lane) batch(b *change.Batch) error {
 				continue
 			}
 			l.cross(l.change.Position)
-			if err := l.match.change(&l.change); err != nil {
+			if err := l.match.match(&l.change); err != nil {
 				l.flush()
 				return err
 			}
@@ -149,7 +151,7 @@ func (l *lane) batch(b *change.Batch) error {
 	}
 	l.cross(b.Last) // without riders: to forget them
 	l.at = b.Last
-	if !l.gathers || l.index.pending >= maxGathered || time.Since(l.flushed) >= gatherTime {
+	if !l.gathers || len(l.index.cuts) > 0 || l.index.pending >= maxGathered || time.Since(l.flushed) >= gatherTime {
 		l.flush()
 	}
 	return nil
@@ -173,6 +175,7 @@ func (l *lane) flush() {
 		l.handOut(v)
 	}
 	l.index.touched = l.index.touched[:0]
+	l.cutOff() // before the lane says that it is further
 	l.move(l.at)
 	if l.gathers {
 		l.flushed = time.Now()
@@ -190,6 +193,10 @@ func (l *lane) flushLarge() {
 
 func (l *lane) handOut(v *riddenView) {
 	if v.out == nil { // it was large
+		return
+	}
+	if len(v.out.frames) == 0 { // it was cut off
+		l.index.take(v)
 		return
 	}
 	run := l.index.take(v)

@@ -17,7 +17,7 @@ type crossing struct {
 
 // noteLate looks which tables have become complete further on only.
 func (l *lane) noteLate(late uint64) {
-	l.late, l.crossings = late, l.crossings[:0]
+	l.late, l.known, l.crossings = late, l.index.grown, l.crossings[:0]
 	for _, rules := range l.index.tables {
 		r := rules[0].rule
 		since := l.hub.events.Since(r.Schema + "." + r.Table)

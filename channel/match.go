@@ -15,10 +15,17 @@ type matcher struct {
 	index *index
 	hub   *Hub
 	plans map[*change.Relation][]*boundRule
+	// grown is index.grown when plans was begun.
+	grown int
 
+	change        *change.Change
 	after, before []change.Value
-	key           []byte
+	body          [3][]byte // of the change's insert, update and delete; empty: not made yet
 	data          []byte
+	// shared says what data was made for: audiences of one concrete channel get the same bytes.
+	shared sharing
+	// suspended are the rules that could not judge a change of the batch.
+	suspended []*indexedRule
 
 	// tx is the transaction that txTail and commit were made of: ,"tx":{…}} is the
 	// same for all of its changes.
@@ -27,10 +34,18 @@ type matcher struct {
 	commit time.Time
 }
 
+// sharing identifies the data of an event: its kind and its channel.
+type sharing struct {
+	kind EventKind
+	head *byte
+}
+
 // boundRule is a rule of the index with its plan for one relation version.
 type boundRule struct {
 	*indexedRule
 	plan *plan
+	// told: an unreadable value has been logged.
+	told bool
 }
 
 // maxPlans bounds the cache of plans; relation versions are few, so it is only
@@ -38,18 +53,19 @@ type boundRule struct {
 const maxPlans = 4096
 
 func (m *matcher) rulesOf(rel *change.Relation) []*boundRule {
+	if m.grown != m.index.grown || len(m.plans) >= maxPlans {
+		m.grown = m.index.grown
+		clear(m.plans)
+	}
 	if rs, ok := m.plans[rel]; ok {
 		return rs
-	}
-	if len(m.plans) >= maxPlans {
-		clear(m.plans)
 	}
 	var rs []*boundRule
 	for _, ir := range m.index.tables[tableKey(rel.Schema, rel.Name)] {
 		p := newPlan(ir.rule, rel)
 		if p.broken != "" {
 			m.hub.log.Error("channel suspended: its clients get reset instead of rows", "channel", ir.rule.Name, "cause", p.broken,
-				"fix", "restore the table or change channels."+ir.rule.Name+" in the configuration and restart")
+				"fix", "restore the table or change channels."+ir.rule.Name+" in the configuration and reload it")
 		}
 		rs = append(rs, &boundRule{indexedRule: ir, plan: p})
 	}
@@ -57,167 +73,190 @@ func (m *matcher) rulesOf(rel *change.Relation) []*boundRule {
 	return rs
 }
 
-// change matches one change. An error means that the row cannot be read: the lane
+// match matches one change. An error means that the row cannot be read: the lane
 // must not go on as if it had not been there.
-func (m *matcher) change(c *change.Change) error {
+func (m *matcher) match(c *change.Change) error {
+	m.change = c
 	if c.Tx != m.tx || m.txTail == nil {
 		m.tx, m.commit = c.Tx, c.Tx.At()
 		m.txTail = append(appendTx(m.txTail[:0], c.Tx), '}')
 	}
 	switch c.Op {
 	case change.Truncate:
-		m.truncate(c)
+		m.truncate()
 	case change.Message:
-		m.message(c)
+		m.message()
 	default:
-		return m.row(c)
+		return m.row()
 	}
 	return nil
 }
 
-func (m *matcher) row(c *change.Change) error {
+func (m *matcher) row() error {
 	decoded := false
-	for _, r := range m.rulesOf(c.Relation) {
-		if r.riders == 0 {
+	for _, r := range m.rulesOf(m.change.Relation) {
+		if len(r.audiences) == 0 {
 			continue
 		}
 		if r.plan.broken != "" {
-			m.suspend(c, r)
+			m.suspend(r.indexedRule)
 			continue
 		}
 		if !decoded {
 			var err error
-			if m.after, m.before, err = c.Images(m.after, m.before); err != nil {
+			if m.after, m.before, err = m.change.Images(m.after, m.before); err != nil {
 				return err
 			}
 			decoded = true
 		}
-		if c.Oversize && r.plan.blind(m.after, m.before) {
-			m.suspend(c, r)
-			continue
-		}
-		switch c.Op {
-		case change.Insert:
-			m.appear(c, r, m.audience(r, m.after))
-		case change.Delete:
-			m.vanish(c, r, m.audience(r, m.before))
-		case change.Update:
-			m.update(c, r)
-		}
+		m.judge(r)
 	}
 	return nil
+}
+
+// judge sends the row to the audiences of a rule.
+func (m *matcher) judge(r *boundRule) {
+	if m.change.Oversize && (r.plan.layout.Blind(m.after) || r.plan.layout.Blind(m.before)) {
+		m.suspend(r.indexedRule)
+		return
+	}
+	if r.find(r.plan.layout, m.before, m.after) {
+		if !r.told {
+			r.told = true
+			m.hub.log.Error("a value that the channel's rule reads is not one of its type: clients get reset instead of rows that have such values",
+				"channel", r.rule.Name, "table", r.rule.table(), "at", m.change.Position.String(), "fix", "please report this as a bug, with the type of the column")
+		}
+		m.suspend(r.indexedRule)
+		return
+	}
+	m.body[EventInsert], m.body[EventUpdate], m.body[EventDelete] = m.body[EventInsert][:0], m.body[EventUpdate][:0], m.body[EventDelete][:0]
+	m.shared = sharing{}
+	m.tell(r)
+}
+
+// tell sends each audience the change from its point of view: a row that enters is an
+// insert, one that leaves is a delete with the key only, and a changed key is both.
+func (m *matcher) tell(r *boundRule) {
+	moved := m.change.Op == change.Update && !r.plan.sameKey(m.before, m.after)
+	for _, a := range r.found[oldImage] {
+		if a.met[newImage] != r.matched || moved {
+			m.emit(r, a, EventDelete)
+		}
+	}
+	for _, a := range r.found[newImage] {
+		if a.met[oldImage] != r.matched || moved {
+			m.emit(r, a, EventInsert)
+		} else {
+			m.emit(r, a, EventUpdate)
+		}
+	}
+}
+
+// emit appends the event to every view of the audience.
+func (m *matcher) emit(r *boundRule, a *indexedAudience, kind EventKind) {
+	if a.gate.holds(m.change) {
+		return
+	}
+	if s := (sharing{kind, &a.head[0]}); s != m.shared || a.tail != nil {
+		m.shared = s
+		m.data = append(append(m.data[:0], a.head...), eventNames[kind]...)
+		m.data = append(append(m.data, '"'), m.bodyOf(r, kind)...)
+		m.data = append(m.data, a.tail...)
+		m.data = append(m.data, m.txTail...)
+	}
+	m.send(a, kind)
+}
+
+func (m *matcher) send(a *indexedAudience, kind EventKind) {
+	for _, v := range a.views {
+		m.index.add(v.riddenView, kind, m.data, m.change.Position, m.commit)
+	}
+}
+
+// bodyOf is the part of the event that all audiences share: the key, and the row unless it leaves,
+// of which only the key is sent and nothing of its new image.
+func (m *matcher) bodyOf(r *boundRule, kind EventKind) []byte {
+	b := m.body[kind]
+	if len(b) > 0 {
+		return b
+	}
+	switch kind {
+	case EventDelete:
+		b = r.plan.appendKey(b, m.before)
+	case EventUpdate:
+		b = m.appendRow(r.plan.appendKey(b, m.after), r, "unchanged")
+	default:
+		b = m.appendRow(r.plan.appendKey(b, m.after), r, "missing")
+	}
+	m.body[kind] = b
+	return b
+}
+
+// appendRow appends the row, or says that it is too large.
+func (m *matcher) appendRow(dst []byte, r *boundRule, absent string) []byte {
+	if m.change.Oversize {
+		return append(dst, `,"row":null,"oversize":true`...)
+	}
+	return r.plan.appendRow(dst, m.after, absent)
 }
 
 // suspend resets the audiences of a rule that cannot judge a change: fail closed, but
 // say so. The reset stands at the change's own position, so that whoever has an id
 // behind the change has the reset too.
-func (m *matcher) suspend(c *change.Change, r *boundRule) {
+func (m *matcher) suspend(r *indexedRule) {
+	if r.suspended++; r.suspended > 1 {
+		return
+	}
+	m.suspended = append(m.suspended, r)
 	for _, a := range r.audiences {
-		if a.suspended++; a.suspended == 1 {
-			m.index.suspended = append(m.index.suspended, a)
-			m.reset(a, ReasonGap, c.Position)
-		}
+		m.reset(a, ReasonGap, m.change.Position)
 	}
 }
 
 // endBatch resets once more, behind everything else, those who were suspended more
 // than once in the batch.
 func (m *matcher) endBatch(last change.Position) {
-	for i, a := range m.index.suspended {
-		if a.suspended > 1 {
-			m.reset(a, ReasonGap, last)
+	for i, r := range m.suspended {
+		if r.suspended > 1 {
+			for _, a := range r.audiences {
+				m.reset(a, ReasonGap, last)
+			}
 		}
-		a.suspended, m.index.suspended[i] = 0, nil
+		r.suspended, m.suspended[i] = 0, nil
 	}
-	m.index.suspended = m.index.suspended[:0]
+	m.suspended = m.suspended[:0]
 }
 
-// reset tells an audience to forget its rows.
+// reset tells an audience to forget its rows. Where the channel sends snapshots, its
+// views get nothing more of the batch: they need one.
 func (m *matcher) reset(a *indexedAudience, reason Reason, at change.Position) {
-	m.data = appendReset(m.data[:0], a.name, reason)
 	m.hub.stats.reset(reason, 1)
+	m.data, m.shared = appendReset(m.data[:0], a.name, reason), sharing{}
 	for _, v := range a.views {
-		m.index.add(v, EventReset, m.data, at, m.commit)
+		if a.rule.Snapshot > 0 {
+			m.index.cutOff(v.riddenView, a.audience, reason, at)
+			continue
+		}
+		m.index.add(v.riddenView, EventReset, m.data, at, m.commit)
 	}
 }
 
-// audience is the one whose bound values the row has, nil when nobody rides it.
-func (m *matcher) audience(r *boundRule, row []change.Value) *indexedAudience {
-	key, ok := r.plan.boundKey(m.key[:0], row)
-	m.key = key
-	if !ok {
-		return nil
-	}
-	return r.audiences[string(key)]
-}
-
-// update sends each audience the change from its point of view: a row that enters
-// is an insert, one that leaves is a delete with the key only, and a changed key is
-// both.
-func (m *matcher) update(c *change.Change, r *boundRule) {
-	was, is := m.audience(r, m.before), m.audience(r, m.after)
-	switch {
-	case was != is:
-		m.vanish(c, r, was)
-		m.appear(c, r, is)
-	case is == nil:
-	case !r.plan.sameKey(m.before, m.after):
-		m.vanish(c, r, was)
-		m.appear(c, r, is)
-	default:
-		m.data = append(append(m.data[:0], is.head...), `update"`...)
-		m.data = r.plan.appendKey(m.data, m.after)
-		m.body(c, r, "unchanged")
-		m.emit(c, is, EventUpdate)
-	}
-}
-
-// appear sends the row as new.
-func (m *matcher) appear(c *change.Change, r *boundRule, a *indexedAudience) {
-	if a == nil {
-		return
-	}
-	m.data = append(append(m.data[:0], a.head...), `insert"`...)
-	m.data = r.plan.appendKey(m.data, m.after)
-	m.body(c, r, "missing")
-	m.emit(c, a, EventInsert)
-}
-
-// body appends the row, or says that it is too large.
-func (m *matcher) body(c *change.Change, r *boundRule, absent string) {
-	if c.Oversize {
-		m.data = append(m.data, `,"row":null,"oversize":true`...)
-		return
-	}
-	m.data = r.plan.appendRow(m.data, m.after, absent)
-}
-
-// vanish sends the key of a row that is gone or no longer in the channel; never
-// anything of its new image.
-func (m *matcher) vanish(c *change.Change, r *boundRule, a *indexedAudience) {
-	if a == nil {
-		return
-	}
-	m.data = append(append(m.data[:0], a.head...), `delete"`...)
-	m.data = r.plan.appendKey(m.data, m.before)
-	m.emit(c, a, EventDelete)
-}
-
-// emit finishes m.data and appends it to every view of the audience.
-func (m *matcher) emit(c *change.Change, a *indexedAudience, kind EventKind) {
-	m.data = append(m.data, a.tail...)
-	m.data = append(m.data, m.txTail...)
-	for _, v := range a.views {
-		m.index.add(v, kind, m.data, c.Position, m.commit)
-	}
-}
-
-// truncate tells every audience of the tables to forget its rows.
-func (m *matcher) truncate(c *change.Change) {
-	for _, rel := range c.Truncated {
+// truncate tells every audience of the tables to forget its rows. Of a table that has just
+// become empty the snapshot is known.
+func (m *matcher) truncate() {
+	for _, rel := range m.change.Truncated {
 		for _, r := range m.rulesOf(rel) {
 			for _, a := range r.audiences {
-				m.reset(a, ReasonTruncate, c.Position)
+				if a.gate.holds(m.change) {
+					continue
+				}
+				m.hub.stats.reset(ReasonTruncate, 1)
+				m.data, m.shared = appendReset(m.data[:0], a.name, ReasonTruncate), sharing{}
+				m.send(a, EventReset)
+				if r.rule.Snapshot > 0 {
+					m.data = appendSnapshot(m.data[:0], a.name, nil, true, true)
+					m.send(a, EventSnapshot)
+				}
 			}
 		}
 	}
@@ -227,20 +266,30 @@ func (m *matcher) truncate(c *change.Change) {
 // pg_logical_emit_message(true, 'walrelay:<channel>', '<json>').
 const messagePrefix = "walrelay:"
 
-func (m *matcher) message(c *change.Change) {
-	name, ok := strings.CutPrefix(string(c.Prefix), messagePrefix)
+func (m *matcher) message() {
+	name, ok := strings.CutPrefix(string(m.change.Prefix), messagePrefix)
 	if !ok {
 		return
 	}
-	a := m.index.named[name]
-	if a == nil {
-		return
+	m.shared = sharing{}
+	for _, a := range m.index.named[name] {
+		if a.gate.holds(m.change) {
+			continue
+		}
+		if s := (sharing{EventMessage, &a.head[0]}); s != m.shared || a.tail != nil {
+			m.shared = s
+			m.data = append(append(m.data[:0], a.head...), `message","data":`...)
+			m.data = appendContent(m.data, m.change.Content)
+			m.data = append(append(m.data, a.tail...), m.txTail...)
+		}
+		m.send(a, EventMessage)
 	}
-	m.data = append(append(m.data[:0], a.head...), `message","data":`...)
-	if json.Valid(c.Content) {
-		m.data = appendCompact(m.data, c.Content)
-	} else {
-		m.data = change.AppendJSONString(m.data, c.Content)
+}
+
+// appendContent appends a message's content as JSON, in one line.
+func appendContent(dst, content []byte) []byte {
+	if json.Valid(content) {
+		return appendCompact(dst, content)
 	}
-	m.emit(c, a, EventMessage)
+	return change.AppendJSONString(dst, content)
 }

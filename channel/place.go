@@ -13,9 +13,13 @@ func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 		h.lost(l, errGeneration)
 	}
 	switch {
+	case !resuming && s.view.snapshots():
+		h.renew(s, h.readyRun(s.view, false, EventID{}, l.at, ""), l.at, true)
 	case !resuming:
 		s.control(h.readyRun(s.view, false, EventID{At: l.at, Tag: s.view.tag}, l.at, ""), l.at)
 		l.join(s)
+	case reason != "" && s.view.snapshots():
+		h.renew(s, h.readyRun(s.view, false, id, l.at, reason), l.at, true)
 	case reason != "":
 		s.control(h.readyRun(s.view, false, id, l.at, reason), l.at)
 		l.join(s)
@@ -68,6 +72,10 @@ func (h *Hub) restart(s *Subscriber, reason Reason) {
 	if s.view.generation == h.live.generation {
 		b := &runBuffer{}
 		h.resets(b, s.view, h.live.at, reason)
+		if s.view.snapshots() {
+			h.renew(s, b.seal(), h.live.at, true)
+			return
+		}
 		s.control(b.seal(), h.live.at)
 	}
 	h.live.join(s)
@@ -77,10 +85,6 @@ func (h *Hub) restart(s *Subscriber, reason Reason) {
 // could not be resumed. With resets ready repeats the client's own id, so that a
 // cut between ready and the last reset makes the client ask again.
 func (h *Hub) readyRun(v *view, resumed bool, id EventID, at change.Position, reason Reason) *Run {
-	names := make([]string, len(v.audiences))
-	for i, a := range v.audiences {
-		names[i] = a.name
-	}
 	position := at.Commit
 	if position&7 != 0 { // a cursor before a WAL end, see change.Before
 		position++
@@ -89,12 +93,14 @@ func (h *Hub) readyRun(v *view, resumed bool, id EventID, at change.Position, re
 		Resumed  bool     `json:"resumed"`
 		Channels []string `json:"channels"`
 		Position string   `json:"position"`
-	}{resumed, names, position.String()})
+	}{resumed, v.names(), position.String()})
 	if err != nil {
 		h.log.Error("render ready event", "cause", err)
 	}
 	b := &runBuffer{}
 	switch {
+	case reason == "" && id.Tag == "": // a snapshot follows and carries the first id
+		b.event(EventReady, data, change.Position{})
 	case reason == "":
 		b.add(EventReady, data, id.At, id.Tag)
 	case id.Tag != "":
@@ -107,10 +113,14 @@ func (h *Hub) readyRun(v *view, resumed bool, id EventID, at change.Position, re
 	return b.seal()
 }
 
-// resets appends one reset per channel; the last one carries the id.
+// resets appends one reset per channel; the last one carries the id, unless a snapshot follows.
 func (h *Hub) resets(b *runBuffer, v *view, at change.Position, reason Reason) {
 	for _, a := range v.audiences {
-		b.add(EventReset, appendReset(nil, a.name, reason), at, v.tag)
+		if v.snapshots() {
+			b.event(EventReset, appendReset(nil, a.name, reason), at)
+		} else {
+			b.add(EventReset, appendReset(nil, a.name, reason), at, v.tag)
+		}
 	}
 	h.stats.reset(reason, len(v.audiences))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/filter"
 )
 
 // plan is a rule applied to one version of its relation: which columns to send
@@ -13,7 +14,7 @@ type plan struct {
 	rule    *Rule
 	columns []planColumn
 	key     []planColumn
-	bound   []int // column index of each binding
+	layout  *filter.Layout
 	// broken says why nothing can be delivered: fail closed. Empty when all is well.
 	broken string
 }
@@ -43,16 +44,7 @@ func newPlan(r *Rule, rel *change.Relation) *plan {
 	if len(p.key) == 0 { // no primary key: the row is its own key, see docs/guarantees.md
 		p.key = p.columns
 	}
-	for _, b := range r.Bindings {
-		i := rel.Column(b.Column)
-		switch {
-		case i < 0:
-			p.broken = fmt.Sprintf("%s has no column %q any more", rel.FullName(), b.Column)
-		case !rel.Columns[i].Identity:
-			p.broken = fmt.Sprintf("the replica identity of %s does not carry column %q any more, so a row that leaves the channel cannot be told", rel.FullName(), b.Column)
-		}
-		p.bound = append(p.bound, i)
-	}
+	p.layout, p.broken = layout(r, rel)
 	return p
 }
 
@@ -61,29 +53,22 @@ func newPlanColumn(rel *change.Relation, i int) planColumn {
 	return planColumn{index: i, name: append(change.AppendJSONString(nil, []byte(c.Name)), ':'), typ: c.Type}
 }
 
-// boundKey appends the values of the bound columns as an audience key; ok is
-// false when one is NULL or not known: such a row is in no audience.
-func (p *plan) boundKey(dst []byte, row []change.Value) (key []byte, ok bool) {
-	for _, i := range p.bound {
-		if i >= len(row) || row[i].Kind != change.Text {
-			return dst, false
-		}
-		dst = appendKeyPart(dst, row[i].Text)
+// layout places the columns that the rule reads, or says why the rule cannot judge rows
+// of this version of the relation.
+func layout(r *Rule, rel *change.Relation) (l *filter.Layout, broken string) {
+	l, err := r.Program.For(rel)
+	if err != nil {
+		return nil, err.Error()
 	}
-	return dst, true
-}
-
-// blind reports whether a bound value was left out of a row that is too large: nobody
-// knows whose row it is.
-func (p *plan) blind(images ...[]change.Value) bool {
-	for _, row := range images {
-		for _, i := range p.bound {
-			if i < len(row) && row[i].Kind == change.Omitted {
-				return true
-			}
+	if r.Loose {
+		return l, ""
+	}
+	for _, i := range l.Columns() {
+		if c := &rel.Columns[i]; !c.Identity {
+			return nil, fmt.Sprintf("the replica identity of %s does not carry column %q any more, so a row that leaves the channel cannot be told", rel.FullName(), c.Name)
 		}
 	}
-	return false
+	return l, ""
 }
 
 // sameKey reports whether both images name the same row.

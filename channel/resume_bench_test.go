@@ -113,10 +113,9 @@ func newStorm(b *testing.B, user func(i int) int) *storm {
 		log.bounds.Last, log.bounds.WAL = batch.Last, batch.WAL
 	}
 	h := New(Options{Log: log, QueueBytes: 1 << 30, Rules: []*Rule{
-		{Name: "all", Schema: "public", Table: "items"},
-		{Name: "user/{user}", Schema: "public", Table: "items", Bindings: []Binding{{Column: "user_id", Param: "user"}}},
+		ruled(b, rel, Rule{Name: "all"}, "", "public"),
+		ruled(b, rel, Rule{Name: "user/{user}"}, "row.user_id == params.user", "public"),
 	}})
-	h.LearnTable("public", "items", map[string]*change.Type{"user_id": rel.Columns[1].Type})
 	stop := (&testHub{Hub: h, t: b}).runPlain()
 	b.Cleanup(stop)
 	return &storm{hub: h}

@@ -1,17 +1,14 @@
 package channel
 
 import (
-	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/filter"
 )
 
-// Rule is one configured channel. Immutable.
+// Rule is one configured channel. Immutable once a hub has it.
 type Rule struct {
 	// Name is the pattern, for example orders or order/{order_id}.
 	Name string
@@ -20,30 +17,46 @@ type Rule struct {
 	// Columns to send, in the order of the table; nil sends all. The key is always
 	// added.
 	Columns []string
-	// Bindings tie parameters of the name to columns: row.<Column> == params.<Param>.
-	// Invariant: every parameter of Name is bound.
-	Bindings []Binding
-	// print is the fingerprint, set by New.
-	print string
+	// Program decides which rows are in the channel and who may see them; nil as long as
+	// the table's schema is not known: subscribers then get ErrStarting.
+	Program *filter.Program
+	// Public: nobody needs to be signed in. Invariant: then Program reads no claims.
+	Public bool
+	// Loose: the replica identity need not carry the columns that Program reads. What the
+	// row was is then unknown at times: a row that leaves may stay on screens.
+	Loose bool
+	// Snapshot is the most rows that a snapshot has; 0: the channel sends none.
+	Snapshot int
+	// Relation is the table as it is now; nil where it is not known. Only snapshots need it.
+	Relation *change.Relation
 	// Style of numbers in the JSON.
 	Style change.Style
+	// order is the rule's place in the configuration: of one change, the events of several
+	// channels come in this order. Set by the hub.
+	order int
+	// print is the fingerprint, set by the hub.
+	print string
+	// head is that of the audiences of a rule without parameters.
+	head []byte
 }
 
-// Binding says that a row is in the channel when Column equals the parameter.
-type Binding struct {
-	Column, Param string
+// prepare is called by the hub before anybody else has the rule.
+func (r *Rule) prepare() {
+	r.print = r.fingerprint()
+	if !strings.Contains(r.Name, "{") {
+		r.head = appendHead(nil, r.Name)
+	}
 }
+
+func (r *Rule) table() string { return r.Schema + "." + r.Table }
 
 // fingerprint changes whenever the rule would give other events. It enters the
 // view tag.
 func (r *Rule) fingerprint() string {
-	if r.print != "" {
-		return r.print
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%q %q.%q %v %q %+v", r.Name, r.Schema, r.Table, r.Columns == nil, r.Columns, r.Style)
-	for _, x := range r.Bindings {
-		fmt.Fprintf(&b, " %q=%q", x.Column, x.Param)
+	fmt.Fprintf(&b, "%q %q.%q %v %q %+v %v %v", r.Name, r.Schema, r.Table, r.Columns == nil, r.Columns, r.Style, r.Public, r.Loose)
+	if r.Program != nil {
+		fmt.Fprintf(&b, " %q", r.Program.Fingerprint())
 	}
 	return b.String()
 }
@@ -80,81 +93,4 @@ func (r *Rule) concrete(values map[string]string) string {
 		}
 	}
 	return strings.Join(segments, "/")
-}
-
-// canonical gives the text that Postgres prints for a value written as s, so
-// that equal values have equal bytes.
-func canonical(t *change.Type, s string) (string, error) {
-	name := t.Name
-	if t.Base != "" {
-		name = t.Base
-	}
-	switch {
-	case strings.ContainsRune(s, 0):
-		return "", errors.New("it contains a NUL character, which no Postgres value has")
-	case !utf8.ValidString(s):
-		return "", errors.New("it is not UTF-8")
-	case len(t.Labels) > 0:
-		if !slices.Contains(t.Labels, s) {
-			return "", fmt.Errorf("%q is not a label of %s", s, t.Name)
-		}
-		return s, nil
-	case t.Kind == change.KindInt:
-		return canonicalInt(name, s)
-	case t.Kind == change.KindBool:
-		switch s {
-		case "true", "t":
-			return "t", nil
-		case "false", "f":
-			return "f", nil
-		}
-		return "", fmt.Errorf("%q is not a boolean (true or false)", s)
-	case name == "uuid":
-		return canonicalUUID(s)
-	case name == "text" || name == "character varying" || strings.HasPrefix(name, "character varying("):
-		return s, nil
-	}
-	return "", fmt.Errorf("type %s cannot be a channel parameter (integers, text, uuid, boolean and enums can)", t.Name)
-}
-
-func canonicalInt(name, s string) (string, error) {
-	bits := 64
-	switch name {
-	case "integer":
-		bits = 32
-	case "smallint":
-		bits = 16
-	}
-	n, err := strconv.ParseInt(s, 10, bits)
-	if err != nil || strings.HasPrefix(s, "+") {
-		return "", fmt.Errorf("%q is not a %s", s, name)
-	}
-	return strconv.FormatInt(n, 10), nil
-}
-
-func canonicalUUID(s string) (string, error) {
-	s = strings.ToLower(s)
-	ok := len(s) == 36
-	for i := 0; ok && i < len(s); i++ {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			ok = s[i] == '-'
-		} else {
-			ok = s[i] >= '0' && s[i] <= '9' || s[i] >= 'a' && s[i] <= 'f'
-		}
-	}
-	if !ok {
-		return "", fmt.Errorf("%q is not a uuid", s)
-	}
-	return s, nil
-}
-
-// CanBind reports whether a column of type t can be a channel parameter.
-func CanBind(t *change.Type) error {
-	if len(t.Labels) > 0 || t.Kind == change.KindInt || t.Kind == change.KindBool {
-		return nil
-	}
-	if _, err := canonical(t, "00000000-0000-0000-0000-000000000000"); err != nil {
-		return fmt.Errorf("type %s cannot be a channel parameter (integers, text, uuid, boolean and enums can)", t.Name)
-	}
-	return nil
 }

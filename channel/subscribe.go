@@ -1,6 +1,11 @@
 package channel
 
-import "context"
+import (
+	"context"
+
+	"github.com/walrelay/walrelay/eventlog"
+	"github.com/walrelay/walrelay/filter"
+)
 
 // Request asks for a subscription.
 type Request struct {
@@ -8,18 +13,16 @@ type Request struct {
 	Channels []string
 	// LastEventID is the client's, empty on a first connect.
 	LastEventID string
+	// User are the claims of who asks; nil: nobody is signed in.
+	User *filter.Claims
 }
 
 // Subscribe admits a subscriber. It returns once the subscription is in place: its
 // first run begins with the ready event, and every change behind the position that
-// ready names will follow. Errors: *UnknownChannelError, *ParamError, ErrStarting,
-// ErrDraining, or that of ctx.
+// ready names will follow. Errors: *UnknownChannelError, *ParamError, *NoUserError,
+// *RefusedError, *ScanLimitError, ErrStarting, ErrDraining, or that of ctx.
 func (h *Hub) Subscribe(ctx context.Context, r Request) (*Subscriber, error) {
-	audiences, err := h.audiences(r.Channels)
-	if err != nil {
-		return nil, err
-	}
-	s, err := h.admit(audiences)
+	s, err := h.admit(r)
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +48,11 @@ func (h *Hub) Subscribe(ctx context.Context, r Request) (*Subscriber, error) {
 	}
 }
 
-// audiences resolves names to audiences, sorted, each once.
-func (h *Hub) audiences(names []string) ([]*audience, error) {
+// audiences resolves the names of a request to audiences, sorted, each once.
+func audiences(rules []*Rule, r Request) ([]*audience, error) {
 	var out []*audience
-	for _, name := range names {
-		a, err := h.audience(name)
+	for _, name := range r.Channels {
+		a, err := findAudience(rules, name, r.User)
 		if err != nil {
 			return nil, err
 		}
@@ -58,49 +61,93 @@ func (h *Hub) audiences(names []string) ([]*audience, error) {
 	return sortAudiences(out), nil
 }
 
-func (h *Hub) audience(name string) (*audience, error) {
-	for _, r := range h.rules {
-		if params, ok := r.match(name); ok {
-			types, err := h.bindingTypes(r)
-			if err != nil {
-				return nil, err
-			}
-			return newAudience(r, name, params, types)
+func findAudience(rules []*Rule, name string, user *filter.Claims) (*audience, error) {
+	for _, r := range rules {
+		params, ok := r.match(name)
+		switch {
+		case !ok:
+			continue
+		case !r.Public && user == nil:
+			return nil, &NoUserError{Channel: name}
+		case r.Program == nil:
+			return nil, ErrStarting
 		}
+		if r.Public {
+			user = nil // who asks makes no difference, nor another audience
+		}
+		return newAudience(r, name, user, params)
 	}
 	return nil, &UnknownChannelError{Channel: name}
 }
 
-// admit registers a subscriber of the view of these audiences.
-func (h *Hub) admit(audiences []*audience) (*Subscriber, error) {
-	lin := h.events.Bounds().Lineage
-	if lin.SystemID == "" { // the log has not been bound to a cluster yet
-		return nil, ErrStarting
+// admit registers a subscriber of the view that the request leads to.
+func (h *Hub) admit(r Request) (*Subscriber, error) {
+	for {
+		rules := h.currentRules()
+		as, err := audiences(rules, r)
+		if err != nil {
+			return nil, err
+		}
+		lin := h.events.Bounds().Lineage
+		if lin.SystemID == "" { // the log has not been bound to a cluster yet
+			return nil, ErrStarting
+		}
+		s := &Subscriber{hub: h, wake: make(chan struct{}, 1), request: r}
+		if entered, err := h.enter(s, rules, as, lin); entered || err != nil {
+			return s, err
+		}
 	}
-	key := viewKey(audiences, lin.Generation)
+}
+
+// enter makes a subscriber one of the view of these audiences. It reports false when the rules are
+// others by now.
+func (h *Hub) enter(s *Subscriber, rules []*Rule, as []*audience, lin eventlog.Lineage) (bool, error) {
+	key := viewKey(as, lin.Generation)
 	h.mu.Lock()
 	v := h.views[key]
 	h.mu.Unlock()
 	if v == nil { // made without the lock, which the lanes need
-		v = newView(key, audiences, lin)
+		v = newView(key, as, lin)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.running {
 		if h.ctx != nil {
-			return nil, ErrDraining
+			return false, ErrDraining
 		}
-		return nil, ErrStarting
+		return false, ErrStarting
 	}
-	if have := h.views[key]; have != nil {
+	if !sameRules(rules, h.rules) {
+		return false, nil
+	}
+	if err := h.enterViewLocked(s, v); err != nil {
+		return false, err
+	}
+	h.members[s] = struct{}{}
+	return true, nil
+}
+
+// enterViewLocked counts a subscriber into its view, which v is unless there is one already. h.mu is
+// held.
+func (h *Hub) enterViewLocked(s *Subscriber, v *view) error {
+	if have := h.views[v.key]; have != nil {
 		v = have
 	} else {
-		h.views[key] = v
+		for _, a := range v.audiences {
+			if a.binding.Scan() && h.scans[a.rule] >= h.maxScans {
+				return &ScanLimitError{Channel: a.name, Limit: h.maxScans}
+			}
+		}
+		for _, a := range v.audiences {
+			if a.binding.Scan() {
+				h.scans[a.rule]++
+			}
+		}
+		h.views[v.key] = v
 	}
 	v.users++
-	s := &Subscriber{hub: h, view: v, wake: make(chan struct{}, 1)}
-	h.members[s] = struct{}{}
-	return s, nil
+	s.view = v
+	return nil
 }
 
 // resumable decides whether a stream can go on at the id that the client named. An

@@ -10,9 +10,12 @@ import (
 // Subscriber is one subscription: a cursor, a bounded queue of runs, and a
 // wake-up. One goroutine, the owner, calls its methods.
 type Subscriber struct {
-	hub  *Hub
-	view *view
-	wake chan struct{} // capacity 1
+	hub *Hub
+	// view is changed only by a reload, on the live lane, under Hub.mu and mu, while the
+	// subscriber is on no lane.
+	view    *view
+	request Request
+	wake    chan struct{} // capacity 1
 
 	// slot is the place in riddenView.subs; it belongs to the lane's goroutine.
 	slot int
@@ -30,8 +33,14 @@ type Subscriber struct {
 	queued int // bytes in queue
 	taken  int // bytes of the runs that the owner is writing
 	behind bool
-	closed bool
-	end    string
+	// held: it waits for a snapshot and must not be told an id.
+	held bool
+	// written is called once what a snapshot left in the queue has been written, or nobody
+	// will write it: at the Take after the one that took it, with handed set.
+	written func()
+	handed  bool
+	closed  bool
+	end     string
 }
 
 // Changed has a value when there is something to Take or the stream has ended.
@@ -48,11 +57,27 @@ func (s *Subscriber) Take() []*Run {
 	if again {
 		s.behind = false
 	}
+	written := s.snapshotWritten()
 	s.mu.Unlock()
+	if written != nil {
+		written()
+	}
 	if again {
 		s.hub.board(s)
 	}
 	return runs
+}
+
+// snapshotWritten is the function to call when a snapshot has been written just now. mu is held.
+func (s *Subscriber) snapshotWritten() (written func()) {
+	switch {
+	case s.written == nil:
+	case !s.handed:
+		s.handed = true
+	default:
+		written, s.written, s.handed = s.written, nil, false
+	}
+	return written
 }
 
 // Ended reports that the hub has ended the stream, and why. What was queued
@@ -100,7 +125,7 @@ func (s *Subscriber) complete() (EventID, bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) > 0 {
+	if len(s.queue) > 0 || s.held {
 		return EventID{}, false
 	}
 	if s.lane == l && s.at.Less(at) {
@@ -112,14 +137,17 @@ func (s *Subscriber) complete() (EventID, bool) {
 // Close ends the subscription. It may be called more than once.
 func (s *Subscriber) Close() {
 	s.mu.Lock()
-	was, l := s.closed, s.lane
-	s.closed, s.queue, s.lane = true, nil, nil
+	was, l, written := s.closed, s.lane, s.written
+	s.closed, s.queue, s.lane, s.written = true, nil, nil, nil
 	if s.aheadTimer != nil {
 		s.aheadTimer.Stop()
 	}
 	s.mu.Unlock()
 	if was {
 		return
+	}
+	if written != nil {
+		written()
 	}
 	if l != nil {
 		l.post(func() { l.index.leave(s) })
@@ -183,6 +211,45 @@ func (s *Subscriber) control(r *Run, at change.Position) {
 	s.signal()
 }
 
+// hold takes the subscriber, which is off its lane's index, out of the log's way until
+// unhold: it has what it knew up to at, and nothing is an id for it.
+func (s *Subscriber) hold(first *Run, at change.Position) {
+	s.mu.Lock()
+	s.lane, s.held, s.at = nil, true, at
+	if first != nil {
+		s.queue = append(s.queue, first)
+		s.queued += len(first.Bytes)
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+// unhold queues what the subscriber was held for, after which it is complete up to at.
+// written is called once, when that has been written or never will be. It reports false for one that
+// has been closed.
+func (s *Subscriber) unhold(runs []*Run, at change.Position, written func()) bool {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		written()
+		return false
+	}
+	s.held, s.at, s.written = false, at, written
+	s.queue = append(s.queue, runs...)
+	for _, r := range runs {
+		s.queued += len(r.Bytes)
+	}
+	s.mu.Unlock()
+	s.signal()
+	return true
+}
+
+func (s *Subscriber) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // finish ends the stream with a reason.
 func (s *Subscriber) finish(reason string) {
 	s.mu.Lock()
@@ -235,4 +302,11 @@ func (s *Subscriber) giveUpAfter(d time.Duration, f func()) {
 	if !s.closed { // Subscribe may have been given up while the lane placed it
 		s.aheadTimer = time.AfterFunc(d, f)
 	}
+}
+
+// rides reports whether l is the subscriber's lane.
+func (s *Subscriber) rides(l *lane) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lane == l
 }

@@ -52,9 +52,7 @@ func TestBehindAtGeneration(t *testing.T) {
 // TestNamesDoNotCollide: a value that looks like a parameter is not one.
 func TestNamesDoNotCollide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newTestHub(t, Options{Rules: []*Rule{{Name: "doc/{body}/{room}", Schema: "public", Table: "t",
-			Bindings: []Binding{{Column: "body", Param: "body"}, {Column: "room", Param: "room"}}}}})
-		h.LearnTable("public", "t", map[string]*change.Type{"room": bigint(), "body": {OID: 25, Name: "text"}})
+		h := newTestHub(t, Options{Rules: []*Rule{ruled(t, testRelation(), Rule{Name: "doc/{body}/{room}"}, "row.body == params.body && row.room == params.room", "public")}})
 		defer h.run()()
 		odd, plain := h.subscribe("", "doc/{room}/7"), h.subscribe("", "doc/7/7")
 		drain(odd)

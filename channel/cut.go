@@ -1,0 +1,57 @@
+package channel
+
+import (
+	"math"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// cutOff takes the subscribers of views that were cut off from the lane: they get the resets
+// that are due, without an id, and then a snapshot. The lane has not yet said that it is
+// further than that.
+func (l *lane) cutOff() {
+	for i, v := range l.index.cuts {
+		l.index.cuts[i] = nil
+		c := v.cut
+		v.cut = nil
+		known := before(c.at)
+		run := l.hub.cutRun(v.view, c, l == l.hub.live || !known.Less(l.hub.events.InMemory()))
+		for len(v.subs) > 0 {
+			s := v.subs[len(v.subs)-1]
+			l.index.leave(s)
+			at := known
+			if have := s.position(); at.Less(have) { // it came back with an id behind the cut
+				at = have
+			}
+			l.hub.renew(s, run, at, false)
+		}
+	}
+	l.index.cuts = l.index.cuts[:0]
+}
+
+// before is the last position that can be before at.
+func before(at change.Position) change.Position {
+	if at.Index > 0 {
+		return change.Position{Commit: at.Commit, Index: at.Index - 1}
+	}
+	return change.Position{Commit: at.Commit - 1, Index: math.MaxUint64}
+}
+
+// cutRun renders the resets. From far back in the log the view's other channels are not read
+// again to bring them up to the snapshot: they are reset too.
+func (h *Hub) cutRun(v *view, c *cut, near bool) *Run {
+	b := &runBuffer{}
+	for _, a := range v.audiences {
+		reason, stale := c.why[a]
+		switch {
+		case stale:
+		case !near && a.rule.Snapshot == 0:
+			reason = ReasonGap
+			h.stats.reset(reason, 1)
+		default:
+			continue
+		}
+		b.event(EventReset, appendReset(nil, a.name, reason), c.at)
+	}
+	return b.seal()
+}

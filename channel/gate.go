@@ -1,0 +1,23 @@
+package channel
+
+import "github.com/walrelay/walrelay/change"
+
+// gate holds back from an audience what its subscribers know already, while changes around a
+// snapshot are read again.
+type gate struct {
+	// known: everything up to here was delivered. Unused with visible.
+	known change.Position
+	// visible is that of the snapshot that was sent: nil for a channel that had none.
+	visible *Visibility
+}
+
+// holds reports whether the audience must not get a change.
+func (g *gate) holds(c *change.Change) bool {
+	switch {
+	case g == nil:
+		return false
+	case g.visible != nil:
+		return g.visible.Has(c.Tx.XID)
+	}
+	return c.Position.Compare(g.known) <= 0
+}

@@ -1,0 +1,157 @@
+package channel
+
+import (
+	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/filter"
+)
+
+// indexedRule is a rule with the audiences that have riders, found by hash keys: a row
+// costs a probe per disjunct, however many audiences there are. It belongs to the lane's
+// goroutine.
+type indexedRule struct {
+	rule      *Rule
+	audiences map[string]*indexedAudience // by audience.id
+	// postings of each disjunct, by key.
+	postings []map[string][]posting
+	// images are the old and the new row of the change that is being matched, found the
+	// audiences that each belongs to, matched the number of the change.
+	images  [2]*filter.Image
+	found   [2][]*indexedAudience
+	matched uint64
+	// suspended counts the changes of the batch that the rule could not judge.
+	suspended int
+}
+
+// The images of a change: what the row was, and what it is now.
+const (
+	oldImage = iota
+	newImage
+)
+
+// posting is an audience under one of its keys. slot is the place in audience.places that
+// says where the posting stands.
+type posting struct {
+	audience *indexedAudience
+	slot     int
+}
+
+// place is where a posting stands. Invariant: postings[disjunct][key][at] leads back here.
+type place struct {
+	disjunct int
+	key      string
+	at       int
+}
+
+type indexedAudience struct {
+	*audience
+	places   []place
+	views    []viewSeat
+	nameSlot int // place in index.named
+	// met is indexedRule.matched of the last change whose old or new image belonged here.
+	met [2]uint64
+	// gate holds back what the audience knows already; nil: nothing.
+	gate *gate
+}
+
+// viewSeat is a view and which of its seats is here.
+type viewSeat struct {
+	*riddenView
+	seat int
+}
+
+func newIndexedRule(r *Rule) *indexedRule {
+	ir := &indexedRule{rule: r, audiences: map[string]*indexedAudience{}}
+	ir.images = [2]*filter.Image{r.Program.NewImage(), r.Program.NewImage()}
+	ir.postings = make([]map[string][]posting, r.Program.Disjuncts())
+	for d := range ir.postings {
+		ir.postings[d] = map[string][]posting{}
+	}
+	return ir
+}
+
+func (r *indexedRule) add(a *indexedAudience) {
+	r.audiences[a.id] = a
+	for d, of := range r.postings {
+		for _, key := range a.binding.Postings(d) {
+			a.places = append(a.places, place{d, key, len(of[key])})
+			of[key] = append(of[key], posting{a, len(a.places) - 1})
+		}
+	}
+}
+
+func (r *indexedRule) remove(a *indexedAudience) {
+	delete(r.audiences, a.id)
+	for _, p := range a.places {
+		of := r.postings[p.disjunct]
+		list := of[p.key]
+		last := len(list) - 1
+		list[p.at] = list[last]
+		list[p.at].audience.places[list[p.at].slot].at = p.at
+		list[last] = posting{}
+		if last == 0 {
+			delete(of, p.key)
+		} else {
+			of[p.key] = list[:last]
+		}
+	}
+}
+
+// rise takes the view at a slot off the audience.
+func (a *indexedAudience) rise(slot int) {
+	last := len(a.views) - 1
+	moved := a.views[last]
+	a.views[slot] = moved
+	moved.seats[moved.seat].slot = slot
+	a.views[last] = viewSeat{}
+	a.views = a.views[:last]
+}
+
+// find matches the images that there are, the old one only if the rule can tell it from
+// the new one. It reports whether a value could not be read.
+func (r *indexedRule) find(l *filter.Layout, before, after []change.Value) (undecoded bool) {
+	r.matched++
+	r.found[oldImage], r.found[newImage] = r.found[oldImage][:0], r.found[newImage][:0]
+	if len(after) > 0 {
+		r.match(newImage, l, after)
+	}
+	switch {
+	case len(before) == 0:
+	case len(after) > 0 && !l.Differ(before, after):
+		for _, a := range r.found[newImage] {
+			a.met[oldImage] = r.matched
+		}
+		r.found[oldImage] = append(r.found[oldImage], r.found[newImage]...)
+	default:
+		r.match(oldImage, l, before)
+	}
+	return len(after) > 0 && r.images[newImage].Undecoded() || len(before) > 0 && r.images[oldImage].Undecoded()
+}
+
+// match collects the audiences that a row belongs to.
+func (r *indexedRule) match(side int, l *filter.Layout, row []change.Value) {
+	im := r.images[side]
+	im.Load(l, row)
+	if im.Once() != filter.True {
+		return
+	}
+	for d, of := range r.postings {
+		if len(of) == 0 {
+			continue
+		}
+		for k := range im.Probe(d) {
+			r.meet(side, d, of[string(im.Key(k))])
+		}
+	}
+}
+
+// meet tries the audiences that share a key of the row.
+func (r *indexedRule) meet(side, disjunct int, under []posting) {
+	im := r.images[side]
+	for _, p := range under {
+		a := p.audience
+		if a.met[side] != r.matched && a.binding.Residual(disjunct, im) == filter.True {
+			a.met[side] = r.matched
+			r.found[side] = append(r.found[side], a)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package channel
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// endRules ends a stream whose channels are not what they were: the client comes back and is
+// told.
+const endRules = "rules_changed"
+
+// prepared makes the rules ready, and keeps those that are what they were: their audiences and
+// views go on.
+func prepared(rules, old []*Rule) []*Rule {
+	out := slices.Clone(rules)
+	for i, r := range out {
+		r.prepare()
+		r.order = i
+		for _, o := range old {
+			if same(o, r) {
+				out[i] = o
+			}
+		}
+	}
+	return out
+}
+
+// same reports whether an old rule can stay in the place of a new one.
+func same(old, r *Rule) bool {
+	return old.order == r.order && old.Name == r.Name && old.print == r.print && (old.Program == nil) == (r.Program == nil) &&
+		old.Snapshot == r.Snapshot && (r.Snapshot == 0 || sameRelation(old.Relation, r.Relation))
+}
+
+func sameRelation(a, b *change.Relation) bool { return a == b || a != nil && b != nil && a.ID == b.ID }
+
+func sameRules(a, b []*Rule) bool { return slices.Equal(a, b) }
+
+func (h *Hub) currentRules() []*Rule {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rules
+}
+
+// SetRules replaces the rules. Streams all of whose rules judge as before go on; the others get
+// reset{view} for the channels whose rule is another one, or end where a channel is gone or closed to
+// them. It returns when new subscriptions follow the new rules; open ones follow soon.
+func (h *Hub) SetRules(rules []*Rule) {
+	h.mu.Lock()
+	h.rules = prepared(rules, h.rules)
+	running := h.running
+	var stale []*Subscriber
+	for s := range h.members {
+		if !h.upToDateLocked(s.view) {
+			stale = append(stale, s)
+		}
+	}
+	h.mu.Unlock()
+	if !running || h.live == nil {
+		return
+	}
+	h.live.post(func() {
+		for _, s := range stale {
+			h.review(s)
+		}
+		h.live.index.forget(func(r *Rule) bool { return slices.Contains(h.currentRules(), r) })
+	})
+}
+
+// upToDateLocked reports whether all rules of a view still stand. h.mu is held.
+func (h *Hub) upToDateLocked(v *view) bool {
+	for _, a := range v.audiences {
+		if !slices.Contains(h.rules, a.rule) {
+			return false
+		}
+	}
+	return true
+}
+
+// review gives a subscriber the view that the rules of now lead to. It runs on the live lane. Who
+// does not ride it is told to come back: its id has a tag that does not fit any more.
+func (h *Hub) review(s *Subscriber) {
+	if !s.rides(h.live) {
+		s.finish(endRules)
+		return
+	}
+	rules := h.currentRules()
+	as, err := audiences(rules, s.request)
+	if err != nil {
+		s.finish(h.reviewEnd(err))
+		return
+	}
+	lin := h.events.Bounds().Lineage
+	h.live.index.leave(s)
+	s.alight(h.live.at)
+	was := s.view
+	v := newView(viewKey(as, lin.Generation), as, lin)
+	h.mu.Lock()
+	err = h.moveLocked(s, v)
+	h.mu.Unlock()
+	if err != nil {
+		s.finish(h.reviewEnd(err))
+		return
+	}
+	h.welcome(s, was)
+}
+
+// moveLocked takes a subscriber from its view to another one. h.mu is held.
+func (h *Hub) moveLocked(s *Subscriber, v *view) error {
+	if _, open := h.members[s]; !open {
+		return nil
+	}
+	was := s.view
+	s.mu.Lock()
+	err := h.enterViewLocked(s, v)
+	s.mu.Unlock()
+	if err == nil {
+		h.leaveViewLocked(was)
+	}
+	return err
+}
+
+// welcome tells a subscriber which of its channels are others, and goes on.
+func (h *Hub) welcome(s *Subscriber, was *view) {
+	b := &runBuffer{}
+	fresh := s.view.snapshots() // then the snapshot has the id
+	for _, a := range s.view.audiences {
+		if slices.ContainsFunc(was.audiences, func(o *audience) bool { return o.rule.print == a.rule.print && o.id == a.id }) {
+			continue
+		}
+		data := appendReset(nil, a.name, ReasonView)
+		h.stats.reset(ReasonView, 1)
+		if fresh {
+			b.event(EventReset, data, h.live.at)
+		} else {
+			b.add(EventReset, data, h.live.at, s.view.tag)
+		}
+	}
+	switch {
+	case len(b.frames) == 0: // only what a snapshot is read with
+		b.idOnly(h.live.at, s.view.tag)
+	case fresh:
+		h.renew(s, b.seal(), h.live.at, false)
+		return
+	}
+	s.control(b.seal(), h.live.at)
+	h.live.join(s)
+}
+
+// reviewEnd is what ends the stream of a subscriber that the new rules do not let in.
+func (h *Hub) reviewEnd(err error) string {
+	var gone *UnknownChannelError
+	var refused *RefusedError
+	switch {
+	case errors.As(err, &gone):
+		return "channel_removed"
+	case errors.As(err, &refused):
+		return "not_allowed"
+	}
+	return endRules
+}
