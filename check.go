@@ -38,7 +38,7 @@ func newCheckCommand() *cobra.Command {
 func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	here := checkMachine(cfg)
 	printFindings(out, cfg, here.findings)
-	t := checkTarget(cfg)
+	t := target(cfg)
 	conn, err := replication.Connect(ctx, t.URL)
 	if err != nil {
 		return err
@@ -93,19 +93,6 @@ func printPlan(out io.Writer, notes []string, p *replication.Preflight, t replic
 	}
 }
 
-// checkTarget is target with all columns that rules read.
-func checkTarget(cfg *config.Config) replication.Target {
-	t := target(cfg)
-	for i := range cfg.Channels {
-		c := &cfg.Channels[i]
-		spec := specOf(&t, c)
-		for _, use := range ruleUses(c) {
-			spec.Uses = append(withoutRef(spec.Uses, use.Ref), use)
-		}
-	}
-	return t
-}
-
 // specOf is the table of a channel in a target.
 func specOf(t *replication.Target, c *config.Channel) *replication.TableSpec {
 	for i := range t.Tables {
@@ -116,25 +103,13 @@ func specOf(t *replication.Target, c *config.Channel) *replication.TableSpec {
 	return &replication.TableSpec{}
 }
 
-func withoutRef(uses []replication.ColumnUse, ref any) []replication.ColumnUse {
-	kept := uses[:0]
-	for _, use := range uses {
-		if use.Ref != ref {
-			kept = append(kept, use)
-		}
-	}
-	return kept
-}
-
 // checkChannels checks the rules of all channels and looks at what they cost.
 func checkChannels(ctx context.Context, conn *pgx.Conn, cfg *config.Config, t replication.Target, p *replication.Preflight) (
 	views []*channelView, problems *config.Errors, warnings []*config.Problem, err error) {
 	if len(p.Tables) == 0 { // a server that cannot be used
 		return nil, &config.Errors{}, cfg.Warnings, nil
 	}
-	problems = paramProblems(cfg, p.Tables)
-	rules, wrong, warnings := compileRules(cfg, p.Tables)
-	problems.Add(wrong.Problems...)
+	rules, problems, warnings := compileRules(cfg, p.Tables)
 	warnings = append(warnings, cfg.Warnings...)
 	for _, rule := range rules {
 		c := rule.Channel

@@ -18,6 +18,7 @@ import (
 	"github.com/walrelay/walrelay/eventlog"
 	"github.com/walrelay/walrelay/httpapi"
 	"github.com/walrelay/walrelay/replication"
+	"github.com/walrelay/walrelay/snapshot"
 )
 
 func newServeCommand() *cobra.Command {
@@ -69,31 +70,41 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, events.Close()) }()
+	book := newRuleBook(cfg, log)
+	tables, err := snapshot.New(snapshot.Options{URL: string(cfg.Postgres.URL), Logger: log})
+	if err != nil {
+		return err
+	}
+	defer tables.Close()
 	var source *replication.Source
-	hub := channel.New(channel.Options{Log: events, Rules: rules(cfg), QueueBytes: int(cfg.HTTP.Limits.Queue), Logger: log,
+	hub := channel.New(channel.Options{Log: events, Rules: hubRules(book.rules, book.tables), QueueBytes: int(cfg.HTTP.Limits.Queue), MaxScans: cfg.HTTP.Limits.MaxScanAudiences,
+		Snapshots: tables, Altered: book.lookAgain, Logger: log,
 		Following: func() bool { return source.State().Following() }})
 	source = replication.New(replication.Options{
 		Target:        target(cfg),
 		WALBudget:     cfg.Postgres.WALBudget,
 		MaxEventBytes: int(cfg.Log.MaxEventBytes),
 		Log:           sourceLog{events},
-		OnTables:      func(tables map[string]*replication.Table) error { return learn(cfg, hub, tables) },
+		OnTables:      book.learn,
 		Logger:        log,
 	})
+	book.hub, book.source = hub, source
 	source.Register(registry)
-	server, err := httpapi.New(serverOptions(cfg, hub, events, source, registry, log))
+	options := serverOptions(cfg, hub, events, source, registry, log)
+	options.Admin.ParseClaims, options.Admin.Reload = book.parseClaims, book.reload
+	server, err := httpapi.New(options)
 	if err != nil {
 		return err
 	}
 	if err := server.Listen(ctx); err != nil {
 		return err
 	}
-	return located(cfg, run(ctx, server, hub, source, log))
+	return located(cfg, run(ctx, server, hub, source, book))
 }
 
 // run runs the parts. The first failure stops all; a drain stops the server first,
 // then the rest.
-func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *replication.Source, log *slog.Logger) error {
+func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *replication.Source, book *ruleBook) error {
 	g, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	behind, stopBehind := context.WithCancel(failed) // hub and source: they outlive the streams
 	defer stopBehind()
@@ -102,7 +113,8 @@ func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *
 	context.AfterFunc(failed, stopFront)
 	g.Go(func() error { return hub.Run(behind) })
 	g.Go(func() error { return source.Run(behind) })
-	g.Go(func() error { return hangups(behind, log) })
+	g.Go(func() error { return book.hangups(behind) })
+	g.Go(func() error { return book.watch(behind) })
 	g.Go(func() error {
 		defer stopBehind()
 		return server.Serve(front)
@@ -110,15 +122,17 @@ func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *
 	return g.Wait()
 }
 
-// hangups answers SIGHUP, which would end the process otherwise.
-func hangups(ctx context.Context, log *slog.Logger) error {
+// hangups reloads the rules at SIGHUP.
+func (b *ruleBook) hangups(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	for {
 		select {
 		case <-hangup:
-			log.Warn("SIGHUP: rules cannot be reloaded in this version; restart walrelay, streams resume by themselves")
+			if _, err := b.reload(ctx); err != nil {
+				b.log.Error("SIGHUP: nothing was changed", "cause", err)
+			}
 		case <-ctx.Done():
 			return nil
 		}

@@ -78,11 +78,11 @@ func TestPreflightTables(t *testing.T) {
 // A parameter needs a column whose values have one spelling.
 func TestPreflightParameterType(t *testing.T) {
 	t.Parallel()
-	db := newDatabase(t, "create table prices (id int primary key, price numeric); alter table prices replica identity full; insert into prices values (1, 2)")
+	db := newDatabase(t, "create table prices (id int primary key, price double precision); alter table prices replica identity full; insert into prices values (1, 2)")
 	r := newRelay(t, db, standard(`channels:
   "prices/{price}": {table: prices, where: row.price == params.price, allow: public}
 `))
-	r.wantRefused(t, `walrelay.yaml:6:44: channels.prices/\{price\}.where: public.prices.price: type numeric cannot be a channel parameter`)
+	r.wantRefused(t, `walrelay.yaml:6:57: channels.prices/\{price\}.where: params.price cannot be compared with double precision`)
 	db.wantWritable(t, "refused")
 }
 
