@@ -30,17 +30,36 @@
 // by its text; there are no loops, no arithmetic, no clock and no regular
 // expressions.
 //
-// # What is here
+// # The way of a rule
 //
 // [Parse] turns text into a tree of [Node]; [Node].String prints it back in
-// canonical form, and parsing that gives the same tree. [Bindings] reads a
-// `where` that does nothing but bind channel parameters to columns, which is all
-// that this version evaluates: it refuses everything else, because a filter that
-// is not evaluated would leak. Types, evaluation and the index over subscribers
-// work on the same tree.
+// canonical form, and parsing that gives the same tree. [Compile] checks a rule, which is
+// two expressions, against the types of its table (check.go, param.go), brings it into negation
+// normal form, and plans it (plan.go): what is evaluated once per row, what once per
+// subscription, and the disjuncts of the rest with the equalities that become keys of an index.
+// [Program.For] places the columns in one version of the relation, [Program.Bind] binds claims and
+// parameters. [Image] and [Binding] then evaluate (image.go, eval.go); the index that
+// joins their keys is package channel's. [Binding.SQL] narrows down what a snapshot reads,
+// [Binding.Explain] and [Program.Plan] are for people.
 //
-// Problems are values of [*Error] with an exact byte position; the caller, who
+// # Semantics
+//
+// Comparisons mean what they mean in Postgres: SQL's three-valued logic, NULL included.
+// x in list is x = ANY(list): an empty list is FALSE even for NULL, and a NULL in the list leaves
+// unknown what no other element decides, so that !(x in list) is never TRUE then. x == null and
+// x != null are IS NULL and IS NOT NULL of the value itself (for a composite: IS [NOT] DISTINCT FROM
+// NULL). A value that stands alone is compared with true. Numbers compare exactly, texts byte by byte,
+// and what has no such order, or depends on a collation, is refused by Compile.
+//
+// A row image may lack columns: what was not sent or cannot be read makes a comparison
+// [Open], also with null, and never TRUE. Whatever is said of such an image holds for all rows that it
+// can be.
+//
+// The index gives the verdict of [Binding.Eval] for every row and every binding; [Binding.SQL] is TRUE
+// for at least the rows for which Eval is.
+//
+// Problems are values of [Problem] and [*Error] with an exact byte position; the caller, who
 // knows the file, turns it into line and column. Nothing in this package panics,
 // whatever the text. All functions may be called concurrently; a tree is not
-// changed after Parse returned it.
+// changed after Parse returned it. Only an [Image] belongs to one goroutine.
 package filter
