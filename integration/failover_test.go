@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/pgtemp"
 )
 
 // The primary dies while three connections write, and the standby takes its place;
@@ -398,4 +399,35 @@ func TestFailoverTwoHosts(t *testing.T) {
 	p.primary.exec(t, insertBody(2, "new"))
 	s.wantItems(t, 2)
 	p.wantLineage(t, 2, 1, 1)
+}
+
+// TestFailoverTwoServers: the URL names two hosts and does not say that the primary is
+// meant. When the primary has no walsender free for the moment, the second connection
+// leads to the standby, which lags: its WAL end must not be taken for the primary's.
+func TestFailoverTwoServers(t *testing.T) {
+	t.Parallel()
+	cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"max_wal_senders": "2"}})
+	p := &pair{primary: newDatabaseOn(t, cluster, failoverTable)}
+	p.relay = newRelay(t, p.primary, standard(publicTables("items")))
+	p.start(t)
+	p.waitReady(t)
+	s := p.live(t, "items")
+	p.addStandbyWithoutSlots(t)
+	p.waitReplayed(t)
+	p.detach(t)
+	p.primary.exec(t, insertBody(1, "kept"), insertBody(2, "kept"))
+	ids := s.wantItems(t, 1, 2)
+	p.primary.waitConfirmed(t, ids[1])
+	p.terminate(t)
+	p.primary.waitSlotFree(t)
+	one, two := consumer{p.primary.replication(t)}, consumer{p.primary.replication(t)}
+	hosts := fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", p.primary.cluster.Port(), p.standby.cluster.Port())
+	p.env = append(p.env, "DATABASE_URL=postgres://postgres@"+hosts+"/"+p.primary.name+"?sslmode=disable")
+	p.start(t)
+	p.stderr.waitFor(t, "two connections to postgres.url lead to two servers; fix: .*target_session_attrs=read-write")
+	one.stop()
+	two.stop()
+	p.waitReady(t)
+	p.wantLineage(t, 1, 1, 1)
+	p.resumed(t, ids[0], "items").wantItems(t, 2)
 }

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,81 @@ func TestReplicationLateTable(t *testing.T) {
 	b.wantRow(t, "insert", "b", 2)
 	a.reconnect(t)
 	a.wantResumed(t)
+}
+
+// TestReplicationLateTableOfNewGeneration: a table joins, and the log begins with the same
+// start: because the slot was moved, or because the log is new. From where on the table is
+// complete is kept. A page that was rendered before that is told.
+func TestReplicationLateTableOfNewGeneration(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		begin func(t *testing.T, db *database, r *relay)
+	}{
+		{"slot moved", func(t *testing.T, db *database, _ *relay) {
+			db.exec(t, "insert into items values (2)", "select pg_replication_slot_advance('"+db.name+"', pg_current_wal_lsn())")
+		}},
+		{"log removed", func(t *testing.T, _ *database, r *relay) { removeAll(t, r.logDir) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t, "create table items (id int primary key)", "create table late (id int primary key)")
+			r := startRelay(t, db, standard(publicTables("items")))
+			seen(t, db, r.live(t, "items"), 1)
+			r.terminate(t)
+			db.waitSlotFree(t)
+			test.begin(t, db, r)
+			page := db.walEnd(t)
+			db.exec(t, "insert into late values (1)")
+			r.writeConfig(t, standard(publicTables("items", "late")))
+			r.start(t)
+			r.waitReady(t)
+			r.wantLate(t, db, page)
+		})
+	}
+}
+
+// wantLate checks that a page that was rendered at an LSN is told that table late is
+// complete only from a later place on, and has it from there on.
+func (r *relay) wantLate(t testing.TB, db *database, page change.LSN) {
+	t.Helper()
+	s := openSSE(t, r.streamURL("late"), resumeAt(page.String()))
+	s.nextReady(t)
+	s.wantReset(t, "gap", "late")
+	db.exec(t, "insert into late values (2)")
+	f := s.next(t)
+	if f.event == "reset" { // the live lane was still before the place where the table joined
+		f = s.next(t)
+	}
+	if e := eventOf(t, f); f.event != "insert" || idOf(e) != 2 {
+		t.Errorf("got %s %s, want row 2", f.event, f.data)
+	}
+}
+
+// TestReplicationLateTablePrepared: a prepared transaction wrote to a table before it was
+// published. The table is complete only when that has ended.
+func TestReplicationLateTablePrepared(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table items (id int primary key)", "create table late (id int primary key)")
+	r := startRelay(t, db, standard(publicTables("items")))
+	r.terminate(t)
+	writer := db.conn(t)
+	gid := "'" + db.name + "'"
+	script(t, []step{{writer, "begin"}, {writer, "insert into late values (1)"}, {writer, "prepare transaction " + gid}})
+	r.writeConfig(t, standard(publicTables("items", "late")))
+	r.start(t)
+	looks := map[string]bool{} // for transactions that write to it, one after the other
+	eventually(t, func() string {
+		looks[db.value(t, "select max(query_start) from pg_stat_activity where application_name like 'walrelay%' and query like '%RowExclusiveLock%' and datname = current_database()")] = true
+		if delete(looks, ""); len(looks) < 3 {
+			return fmt.Sprintf("walrelay has looked %d times for transactions that write to the table", len(looks))
+		}
+		return ""
+	})
+	page := db.walEnd(t) // row 1 is not visible
+	db.exec(t, "commit prepared "+gid)
+	r.waitReady(t)
+	r.wantLate(t, db, page)
 }
 
 // TestReplicationPublicationGone: a slot cannot decode what was written before its

@@ -97,6 +97,19 @@ func TestReplicationTransactionNotYetVisible(t *testing.T) {
 	wantLines(t, "row", s.readTo(t, endMark(t, db, "items")), []string{`1.0 items insert {"id":1} {"id":1,"price":1.50}`})
 }
 
+// TestReplicationSynchronousStandby: with synchronous_standby_names = '*' and nobody else
+// there the application's commits wait for walrelay. Its own, before it streams, must not.
+func TestReplicationSynchronousStandby(t *testing.T) {
+	t.Parallel()
+	db := newDatabaseOn(t, newCluster(t, pgtemp.Options{}), "create table items (id int primary key)", "create table late (id int primary key)",
+		"alter system set synchronous_standby_names = '*'", "select pg_reload_conf()")
+	r := startRelay(t, db, standard(publicTables("items"))) // makes the publication
+	r.terminate(t)
+	r.writeConfig(t, standard(publicTables("items", "late"))) // extends it
+	r.start(t)
+	r.waitReady(t)
+}
+
 // logLast is the position of the newest change in the event log; zero while the
 // admin port does not answer.
 func (r *relay) logLast(t testing.TB) change.Position {

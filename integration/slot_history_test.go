@@ -96,6 +96,48 @@ func TestSlotServerRestored(t *testing.T) {
 	}
 }
 
+// TestSlotServerRestoredWhenIdle: an older state has the log's last transaction, but it
+// went on otherwise before the place up to which the log, and clients by heartbeats,
+// have everything. Its slot is confirmed before that: what it sends of the way there the
+// log would have.
+func TestSlotServerRestoredWhenIdle(t *testing.T) {
+	t.Parallel()
+	cluster := newCluster(t, pgtemp.Options{})
+	db := newDatabaseOn(t, cluster, "create table items (id int primary key)")
+	r := startRelay(t, db, standard(publicTables("items")))
+	ids := seen(t, db, r.live(t, "items"), 2)
+	db.waitConfirmed(t, ids[1])
+	r.kill9(t)
+	stopCluster(t, cluster)
+	backup := filepath.Join(t.TempDir(), "backup")
+	run(t, "cp", "-a", cluster.DataDir(), backup)
+	startCluster(t, cluster)
+
+	r.start(t)
+	r.waitReady(t)
+	db.exec(t, "create table noise as select generate_series(1, 100000) n") // not published
+	db.waitConfirmed(t, change.Before(db.walEnd(t)).String())
+	tag := ids[1][strings.LastIndexByte(ids[1], '.'):]
+	beat := change.Before(db.confirmed(t)).String() + tag // as a heartbeat's
+	r.kill9(t)
+	stopCluster(t, cluster)
+	run(t, "rm", "-rf", cluster.DataDir())
+	run(t, "cp", "-a", backup, cluster.DataDir())
+	startCluster(t, cluster)
+	db.exec(t, "insert into items values (3)", "create table noise as select generate_series(1, 200000) n")
+	if other := change.Before(db.walEnd(t)); !positionOf(t, beat).Less(other) {
+		t.Fatalf("the restored server ends at %s, before the log", other)
+	}
+	r.start(t)
+	r.stderr.waitFor(t, "the event log cannot be continued: all clients get reset.*reason=lineage.*the event log has every transaction committed before")
+	r.waitReady(t)
+	s := r.wantResetTo(t, beat, "lineage", "items")
+	lines := s.told(t, db, "items", "insert into items values (4)")
+	if last := lines[len(lines)-1]; !strings.HasSuffix(last, `items insert {"id":4} {"id":4}`) { // others may come again before
+		t.Errorf("afterwards: %q", lines)
+	}
+}
+
 // A promotion that lost nothing of what the log has goes on in the same log.
 func TestSlotPromotion(t *testing.T) {
 	t.Parallel()
