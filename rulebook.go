@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -74,6 +75,10 @@ func hubRule(compiled compiledRule, table *replication.Table) *channel.Rule {
 func (b *ruleBook) learn(tables map[string]*replication.Table) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	known := map[string]*replication.Table{}
+	maps.Copy(known, b.tables) // the source may not have heard of a reload yet
+	maps.Copy(known, tables)
+	tables = known
 	rules, problems, _ := compileRules(b.cfg, tables)
 	if err := problems.Err(); err != nil {
 		if !b.learned {
@@ -122,6 +127,9 @@ func (b *ruleBook) reload(ctx context.Context) (string, error) {
 	rules, problems, _ := compileRules(cfg, tables)
 	if err := problems.Err(); err != nil {
 		return "", err
+	}
+	if err := b.source.Retarget(ctx, target(cfg)); err != nil {
+		return "", fmt.Errorf("reload %s: %w", cfg.File, located(cfg, err))
 	}
 	waits := waitingForRestart(b.cfg, read)
 	b.setLocked(cfg, rules, tables)

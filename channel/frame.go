@@ -169,11 +169,17 @@ func (b *runBuffer) dropAt(at change.Position) (bytes int) {
 
 // seal returns the frames as a run and empties the buffer.
 func (b *runBuffer) seal() *Run {
-	r := &Run{
-		Bytes:  append(make([]byte, 0, len(b.buf)), b.buf...),
-		Frames: append(make([]Frame, 0, len(b.frames)), b.frames...),
-		Commit: b.commit,
+	var r *Run
+	if len(b.frames) == 1 { // as most are where every user is an audience
+		one := &struct {
+			Run
+			frame [1]Frame
+		}{frame: [1]Frame{b.frames[0]}}
+		r, one.Frames = &one.Run, one.frame[:]
+	} else {
+		r = &Run{Frames: append(make([]Frame, 0, len(b.frames)), b.frames...)}
 	}
+	r.Bytes, r.Commit = append(make([]byte, 0, len(b.buf)), b.buf...), b.commit
 	b.buf, b.frames, b.commit = b.buf[:0], b.frames[:0], time.Time{}
 	return r
 }

@@ -62,6 +62,7 @@ type Hub struct {
 	log        *slog.Logger
 	stats      counters
 	live       *lane
+	recent     *recent
 	// renewSlots has a value for each snapshot that is being read.
 	renewSlots chan struct{}
 	// snapshotBytes are held by snapshots that have not been written yet.
@@ -102,8 +103,8 @@ func New(o Options) *Hub {
 		o.MaxScans = 10_000
 	}
 	h := &Hub{events: o.Log, snapshots: o.Snapshots, queueLimit: o.QueueBytes, maxScans: o.MaxScans, altered: o.Altered, aheadWait: o.AheadWait, following: o.Following, log: o.Logger,
-		renewSlots: make(chan struct{}, maxRenewals),
-		views:      map[string]*view{}, members: map[*Subscriber]struct{}{}, scans: map[*Rule]int{}, renewing: map[*view]*renewals{}}
+		renewSlots: make(chan struct{}, maxRenewals), recent: &recent{events: o.Log},
+		views: map[string]*view{}, members: map[*Subscriber]struct{}{}, scans: map[*Rule]int{}, renewing: map[*view]*renewals{}}
 	h.stats.init()
 	h.rules = prepared(o.Rules, nil)
 	return h

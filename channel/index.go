@@ -224,7 +224,7 @@ const (
 	// maxRun is the size at which a run is handed out before its batch ends.
 	maxRun = 256 << 10
 	// maxFreeBuffers bounds what a burst over many views leaves behind.
-	maxFreeBuffers = 64
+	maxFreeBuffers = 4096
 )
 
 // appendReset appends the data of a reset event.

@@ -144,12 +144,14 @@ func BenchmarkUpdate(b *testing.B) {
 			rule := ruled(b, rel, Rule{Name: "orders"}, "", benchFilters[0].allow, claims...)
 			h := New(Options{Log: newMemLog(), Rules: []*Rule{rule}, QueueBytes: 1 << 40})
 			l := newLane(h, change.Position{})
-			for i := range n {
+			subs := make([]*Subscriber, n)
+			for i := range subs {
 				a, err := newAudience(h.rules[0], "orders", benchUser(b, claims, i), nil)
 				if err != nil {
 					b.Fatal(err)
 				}
-				l.join(&Subscriber{hub: h, view: newView(fmt.Sprint(i), []*audience{a}, h.events.Bounds().Lineage), wake: make(chan struct{}, 1)})
+				subs[i] = &Subscriber{hub: h, view: newView(fmt.Sprint(i), []*audience{a}, h.events.Bounds().Lineage), wake: make(chan struct{}, 1)}
+				l.join(subs[i])
 			}
 			batch := updates(rel, n)
 			b.ReportAllocs()
@@ -159,7 +161,8 @@ func BenchmarkUpdate(b *testing.B) {
 				if err := l.batch(batch); err != nil {
 					b.Fatal(err)
 				}
-				for _, s := range l.subscribers() {
+				for i := range batch.Changes {
+					s := subs[i*7919%n]
 					s.at, s.queue, s.queued = change.Position{}, s.queue[:0], 0
 				}
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -19,9 +18,6 @@ const (
 	maxSnapshotBytes = 256 << 20
 	// snapshotPatience bounds the wait for replication to get to a snapshot.
 	snapshotPatience = 15 * time.Second
-	// stuckWindow is how far behind the log's head, in bytes of WAL, a transaction is looked
-	// for that is in the log and that others do not see yet.
-	stuckWindow = 64 << 20
 	// endSnapshot ends a stream whose snapshot could not be read; the client comes back.
 	endSnapshot = "snapshot_unavailable"
 )
@@ -201,7 +197,7 @@ func (r *renewal) replay(ctx context.Context, visible *Visibility, logged, to ch
 	if !r.view.onlySnapshots() && r.known.Less(from) {
 		from = r.known
 	}
-	stuck, err := r.hub.stuck(ctx, visible, logged)
+	stuck, err := r.hub.recent.firstHidden(ctx, visible, logged)
 	if err != nil {
 		return nil, err
 	}
@@ -217,40 +213,6 @@ func (r *renewal) replay(ctx context.Context, visible *Visibility, logged, to ch
 		}
 	}
 	return p.run(ctx, to)
-}
-
-// stuck is a position before the first transaction in the log that the snapshot takes for one in
-// progress; nil when there is none.
-func (h *Hub) stuck(ctx context.Context, visible *Visibility, logged change.Position) (*change.Position, error) {
-	if len(visible.InProgress) == 0 {
-		return nil, nil
-	}
-	xids := map[uint32]bool{}
-	for _, id := range visible.InProgress {
-		xids[uint32(id)] = true
-	}
-	at := h.events.Bounds().Floor
-	if back := (change.Position{Commit: logged.Commit - min(logged.Commit, stuckWindow)}); at.Less(back) {
-		at = back
-	}
-	var reader change.Reader
-	var c change.Change
-	for at.Less(logged) && ctx.Err() == nil {
-		b, err := h.events.Next(at)
-		if err != nil || b == nil {
-			return nil, err
-		}
-		for reader.Reset(b); reader.Next(&c); {
-			if xids[c.Tx.XID] {
-				return &change.Position{Commit: c.Position.Commit - 1, Index: math.MaxUint64}, nil
-			}
-		}
-		if err := reader.Err(); err != nil {
-			return nil, err
-		}
-		at = b.Last
-	}
-	return nil, ctx.Err()
 }
 
 // finishRuns puts the changes behind the rows, and the id on the last frame. Where changes came
