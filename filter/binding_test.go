@@ -63,7 +63,7 @@ func TestBindNobody(t *testing.T) {
 func TestBindClaimsOfAnotherDeclaration(t *testing.T) {
 	t.Parallel()
 	p := compiled(t, ``, `row.customer_id == user.id && row.title == user.role`)
-	for _, declared := range []string{`role text  id bigint`, `id bigint`, `id bigint  teams bigint[]  role uuid`, `id bigint  teams bigint[]  role text[]`} {
+	for _, declared := range []string{`role text  id bigint`, `id bigint`, `uid bigint  teams bigint[]  role text`, `id bigint  teams bigint[]  role uuid`, `id bigint  teams bigint[]  role text[]`} {
 		user, err := ParseClaims(declare(declared), []byte(`{}`))
 		if err != nil {
 			t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 )
 
 // makeGroup: parameters by their keys, then per disjunct the postings, and the values of
-// all operands that its residual reads. Every piece has its length in front, so that no
-// two lists of pieces give the same text.
+// all operands that its residual reads. Keys and counts tell where they end, so that no two
+// such lists give the same text.
 func (b *Binding) makeGroup() string {
 	var dst []byte
 	for i := range b.program.bound {
@@ -22,17 +22,13 @@ func (b *Binding) makeGroup() string {
 		}
 		dst = binary.AppendUvarint(dst, uint64(len(b.postings[i])))
 		for _, key := range b.postings[i] {
-			dst = appendPiece(dst, []byte(key))
+			dst = append(dst, key...)
 		}
 		for _, o := range b.program.disjuncts[i].reads {
 			dst = b.appendOperand(dst, o)
 		}
 	}
 	return string(dst)
-}
-
-func appendPiece(dst, piece []byte) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(piece))), piece...)
 }
 
 // appendOperand appends the value of a bound operand; of a list the set of its elements.
@@ -43,7 +39,7 @@ func (b *Binding) appendOperand(dst []byte, i int) []byte {
 	case d.v.state != isSet:
 		return dst
 	case !t.List:
-		return appendPiece(dst, appendKey(nil, t.Class, d.v))
+		return appendKey(dst, t.Class, d.v)
 	}
 	keys := make([]string, 0, len(d.list))
 	for _, e := range d.list {
@@ -57,7 +53,7 @@ func (b *Binding) appendOperand(dst []byte, i int) []byte {
 	keys = slices.Compact(keys)
 	dst = binary.AppendUvarint(dst, uint64(len(keys)))
 	for _, key := range keys {
-		dst = appendPiece(dst, []byte(key))
+		dst = append(dst, key...)
 	}
 	return dst
 }

@@ -75,7 +75,7 @@ func (p *Program) place(rel *change.Relation, s *slot) (place, error) {
 		return place{}, fmt.Errorf("column %q of %s was %s and is %s now, which compares in another way",
 			want.Name, rel.FullName(), s.typ.Name, typ.Name)
 	case isCitext(is) && !want.Loose && p.strict[s.column]:
-		return place{}, fmt.Errorf("column %q of %s is %s now, which cannot be judged under != or !", want.Name, rel.FullName(), typ.Name)
+		return place{}, fmt.Errorf("column %q of %s is %s now, which cannot be judged under ! or !=", want.Name, rel.FullName(), typ.Name)
 	case typ.List:
 		return place{how: howArray, class: typ.Class, index: i, typ: is}, nil
 	case typ.Class == ClassOpaque || typ.Class == ClassJSON:

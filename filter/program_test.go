@@ -82,6 +82,8 @@ func TestPlan(t *testing.T) {
 		{`row.active && row.id == user.id || row.id in user.teams`, `hash[id] (once per change: row.active) U hash[id -> each of user.teams]`},
 		{`row.id in user.teams && user.tag in row.tags && lower(row.email) == lower(user.email)`, `hash[lower(email); id -> each of user.teams] then user.tag in row.tags`},
 		{`row.id == user.id && (row.active || row.title != user.tag)`, `hash[id] (once per change: row.active) U hash[id] then row.title != user.tag`},
+		{`row.title == user.tag || row.id == user.id && (user.admin || user.role == "x") && (row.active || row.archived)`,
+			`hash[title] U hash[id] (at subscribe: user.admin || user.role == "x") (once per change: row.active || row.archived)`},
 		{`row.id == user.id && row.team_id == user.id && row.total == user.min_total`, `hash[id; team_id; total]`},
 		{`(row.id == user.id || user.admin) && (row.active || user.role == "x")`,
 			`hash[id] (once per change: row.active) U hash[id] (at subscribe: user.role == "x") U all (at subscribe: user.admin) (once per change: row.active) U all (at subscribe: user.admin && user.role == "x")`},
