@@ -20,6 +20,7 @@ type checker struct {
 	slotOf  map[string]int // by expr
 	boundOf map[string]int // by expr
 	strict  map[int]bool
+	labels  map[int][]string
 
 	// params have the inferred types; paramState by the same index.
 	params     []Parameter
@@ -28,7 +29,7 @@ type checker struct {
 
 func newChecker(s *Source) *checker {
 	return &checker{
-		src: s, slotOf: map[string]int{}, boundOf: map[string]int{}, strict: map[int]bool{},
+		src: s, slotOf: map[string]int{}, boundOf: map[string]int{}, strict: map[int]bool{}, labels: map[int][]string{},
 		params: slices.Clone(s.Params), paramState: make([]paramState, len(s.Params)),
 	}
 }
@@ -112,7 +113,24 @@ func (c *checker) made(x *cond, n Node, negated bool) *cond {
 	if x.op == condNe || x.op == condNotIn {
 		c.refuseLoose(x)
 	}
+	if x.class == ClassEnum {
+		c.noteLabels(x.x, x.y)
+		c.noteLabels(x.y, x.x)
+	}
 	return x
+}
+
+// noteLabels remembers the labels that stand beside a column of an enum.
+func (c *checker) noteLabels(o, other operand) {
+	if o.source != fromRow || other.source != fromText {
+		return
+	}
+	column := c.slots[o.index].column
+	for _, v := range append([]value{other.lit.v}, other.lit.list...) {
+		if v.state == isSet && v.s != nil {
+			c.labels[column] = append(c.labels[column], string(v.s))
+		}
+	}
 }
 
 // refuseLoose refuses a negation over values that may be equal in Postgres although

@@ -76,12 +76,30 @@ func (p *Program) place(rel *change.Relation, s *slot) (place, error) {
 			want.Name, rel.FullName(), s.typ.Name, typ.Name)
 	case isCitext(is) && !want.Loose && p.strict[s.column]:
 		return place{}, fmt.Errorf("column %q of %s is %s now, which cannot be judged under ! or !=", want.Name, rel.FullName(), typ.Name)
+	}
+	if label, gone := p.labelGone(s, &typ); gone {
+		return place{}, fmt.Errorf("column %q of %s is %s, which has no label %q but others that are new", want.Name, rel.FullName(), typ.Name, label)
+	}
+	switch {
 	case typ.List:
 		return place{how: howArray, class: typ.Class, index: i, typ: is}, nil
 	case typ.Class == ClassOpaque || typ.Class == ClassJSON:
 		return place{how: howRaw, index: i}, nil
 	}
 	return place{how: howDecode, class: typ.Class, index: i, typ: is}, nil
+}
+
+// labelGone finds a label of the rule that the enum does not have while it has one that
+// it had not when the rule was checked: that is how a rename looks, and a rule that says != would show
+// those rows. A label that was only added is no reason to doubt.
+func (p *Program) labelGone(s *slot, typ *Type) (label string, gone bool) {
+	added := slices.ContainsFunc(typ.Labels, func(label string) bool { return !slices.Contains(s.typ.Labels, label) })
+	for _, label := range p.labels[s.column] {
+		if added && !slices.Contains(typ.Labels, label) {
+			return label, true
+		}
+	}
+	return "", false
 }
 
 // isCitext: upper and lower case are equal in the type.

@@ -19,6 +19,8 @@ func TestForVersions(t *testing.T) {
 	set := func(name string, typ *change.Type) func(*change.Relation) {
 		return func(rel *change.Relation) { rel.Columns[rel.Column(name)].Type = typ }
 	}
+	renamed := &change.Type{OID: 16400, Name: "public.order_status", Labels: []string{"draught", "open", "paid"}}
+	renamedArray := &change.Type{Name: "public.order_status[]", Kind: change.KindArray, Elem: renamed, Delim: ','}
 	tests := []struct {
 		name, allow string
 		edit        func(*change.Relation)
@@ -32,6 +34,11 @@ func TestForVersions(t *testing.T) {
 		{"wider", `row.id == user.id`, set("id", testTypes["numeric"]), ""},
 		{"to text", `row.id == user.id`, set("id", testTypes["text"]), `column "id" of public.orders was bigint and is text now, which compares in another way`},
 		{"enum to text", `row.status == "open"`, set("status", testTypes["text"]), `column "status" of public.orders was order_status and is text now, which compares in another way`},
+		{"label renamed", `row.id == 1 && row.status != "draft"`, set("status", renamed), `column "status" of public.orders is order_status, which has no label "draft" but others that are new`},
+		{"label in a list renamed", `row.status in ["open", null, "draft"]`, set("status", renamed), `column "status" of public.orders is order_status, which has no label "draft" but others that are new`},
+		{"label in an array renamed", `"draft" in row.statuses`, set("statuses", renamedArray), `column "statuses" of public.orders is order_status[], which has no label "draft" but others that are new`},
+		{"other label renamed", `row.status != "open" && user.status in row.statuses`, set("status", renamed), ""},
+		{"label not added yet", `row.status != "draft"`, set("status", &change.Type{Name: "public.order_status", Labels: []string{"open", "paid"}}), ""},
 		{"to an array", `row.id == user.id`, set("id", arrayOf("bigint")), `column "id" of public.orders was bigint and is bigint[] now, which compares in another way`},
 		{"array of others", `user.tag in row.tags`, set("tags", arrayOf("bigint")), `column "tags" of public.orders was text[] and is bigint[] now, which compares in another way`},
 		{"jsonb path", `text(row.meta.k) == user.role`, set("meta", testTypes["text"]), `column "meta" of public.orders was jsonb and is text now, which compares in another way`},

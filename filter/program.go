@@ -63,6 +63,8 @@ type Program struct {
 
 	// strict are columns, by index in Table.Columns, under != or !.
 	strict map[int]bool
+	// labels are those that stand beside a column of an enum, by index in Table.Columns.
+	labels map[int][]string
 	print  string
 }
 
@@ -79,7 +81,10 @@ func Compile(s Source) (*Program, []Problem) {
 		sortProblems(c.problems)
 		return nil, c.problems
 	}
-	p := &Program{table: s.Table, claims: s.Claims, params: c.params, uses: c.uses, slots: c.slots, bound: c.bound, strict: c.strict}
+	p := &Program{
+		table: s.Table, claims: s.Claims, params: c.params, uses: c.uses,
+		slots: c.slots, bound: c.bound, strict: c.strict, labels: c.labels,
+	}
 	for _, root := range []*cond{where, allow} {
 		if root != nil {
 			p.roots = append(p.roots, root)
