@@ -147,7 +147,7 @@ type tailer struct {
 	// held are lines of events whose position goes on in the next event: they carry no
 	// id, so after a cut they come again. They are printed with the one that has the id.
 	held [][]byte
-	// heldRows and printed count events, without resets.
+	// heldRows and printed count events, without resets and snapshots.
 	heldRows, printed int
 	// told: the user knows that there is no stream.
 	told bool
@@ -155,18 +155,20 @@ type tailer struct {
 
 // tailEvent is one line of the ndjson stream.
 type tailEvent struct {
-	Event    string          `json:"event"`
-	ID       string          `json:"id"`
-	Channel  string          `json:"channel"`
-	Key      json.RawMessage `json:"key"`
-	Row      json.RawMessage `json:"row"`
-	Data     json.RawMessage `json:"data"`
-	Reason   string          `json:"reason"`
-	Resumed  bool            `json:"resumed"`
-	Position string          `json:"position"`
-	Error    string          `json:"error"`
-	Message  string          `json:"message"`
-	Tx       struct {
+	Event       string            `json:"event"`
+	ID          string            `json:"id"`
+	Channel     string            `json:"channel"`
+	Key         json.RawMessage   `json:"key"`
+	Row         json.RawMessage   `json:"row"`
+	Data        json.RawMessage   `json:"data"`
+	Rows        []json.RawMessage `json:"rows"`
+	First, Last bool
+	Reason      string `json:"reason"`
+	Resumed     bool   `json:"resumed"`
+	Position    string `json:"position"`
+	Error       string `json:"error"`
+	Message     string `json:"message"`
+	Tx          struct {
 		At time.Time `json:"at"`
 	} `json:"tx"`
 }
@@ -273,16 +275,16 @@ func (t *tailer) line(line []byte) error {
 	}
 	switch e.Event {
 	case "heartbeat":
-		if e.ID != "" { // has none while events are on their way
-			t.lastID = e.ID
+		if e.ID == "" { // has none while events are on their way
+			return nil
 		}
-		return nil
+		return t.print(e.ID)
 	case "ready", "end":
 		t.control(&e)
 		return nil
 	}
 	t.held = append(t.held, t.format(&e, line))
-	if e.Event != "reset" {
+	if e.Event != "reset" && e.Event != "snapshot" {
 		t.heldRows++
 	}
 	if e.ID == "" {
@@ -332,6 +334,9 @@ func (t *tailer) format(e *tailEvent, line []byte) []byte {
 	if e.Event == "reset" {
 		return fmt.Appendf(nil, "%-15s %-20s reset    forget the rows of this channel: %s\n", time.Now().UTC().Format("15:04:05.000000"), e.Channel, e.Reason)
 	}
+	if e.Event == "snapshot" {
+		return e.appendRows(nil)
+	}
 	out := fmt.Appendf(nil, "%-15s %-20s %-8s", e.Tx.At.UTC().Format("15:04:05.000000"), e.Channel, e.Event)
 	for _, part := range []json.RawMessage{e.Key, e.Row, e.Data} { // those that the event has
 		if part != nil {
@@ -339,4 +344,15 @@ func (t *tailer) format(e *tailEvent, line []byte) []byte {
 		}
 	}
 	return append(out, '\n')
+}
+
+// appendRows renders the rows of a snapshot, a line each.
+func (e *tailEvent) appendRows(dst []byte) []byte {
+	if len(e.Rows) == 0 && e.First && e.Last {
+		return fmt.Appendf(dst, "%-15s %-20s snapshot no rows\n", "", e.Channel)
+	}
+	for _, row := range e.Rows {
+		dst = fmt.Appendf(dst, "%-15s %-20s snapshot %s\n", "", e.Channel, row)
+	}
+	return dst
 }
