@@ -26,6 +26,7 @@ func TestSnapshotAccess(t *testing.T) {
 		{"", "row.a in user.ids", "a", "false []"},
 		{"", "user.id in row.tags", "tags", "true []"}, // = any of an array needs no btree
 		{"", "row.a == row.b && user.id == 5", "a", "false []"},
+		{"", "row.a == row.b && row.c > user.id", "a", "true []"},
 		{"", "row.a > user.id", "a", "true []"},
 		{"", "lower(row.a) == user.name", "a", "true []"},
 		{"", "text(row.meta.a) == user.name", "meta", "true []"},

@@ -114,6 +114,15 @@ func TestInitGuesses(t *testing.T) {
 	if s.users != users {
 		t.Fatalf("users is %v", s.users)
 	}
+	people := table("people", bigint) // as many foreign keys as users, and a name that says less
+	people.oid = 4
+	s.tables = append([]*schemaTable{refer(table("a", bigint), people, "w", "x", "y", "z")}, append(s.tables, people)...)
+	if s.users = nil; len(posts.refs)+len(bills.refs) != 4 {
+		t.Fatal("not as many")
+	}
+	if s.findUsers(); s.users != users {
+		t.Errorf("users is %v", s.users)
+	}
 	for _, table := range s.tables {
 		table.findOwners(s.users)
 	}

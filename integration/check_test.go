@@ -153,6 +153,7 @@ channels:
   parts: {table: parts, allow: row.owner == user.id}
   gone: {table: ordrs, allow: row.owner == user.id}
   fine: {table: orders, columns: [id], allow: row.id == user.id}
+  dear: {table: orders, columns: [id], identity: loose, allow: row.id > user.id && row.customer_id != user.id}
 `))
 	got := checked(t, r, db)
 	if got.code != 1 || got.stderr != "walrelay: check walrelay.yaml: 9 errors; serve would not start\n" {
@@ -160,6 +161,9 @@ channels:
 	}
 	if strings.Contains(got.stdout, "will do") || strings.Contains(got.stdout, "ok  ") {
 		t.Errorf("says what it would do:\n%s", got.stdout)
+	}
+	if strings.Contains(got.stdout, "channels.strict.columns") {
+		t.Error("warns of what comes with another replica identity")
 	}
 	for _, pattern := range []string{
 		`error    walrelay.yaml:7:36: channels.typo.allow: table public.orders has no column "custmer_id"; did you mean "customer_id"\?`,
@@ -174,6 +178,8 @@ channels:
 		`error    .*channels.long.allow: .*"owner".* CREATE UNIQUE INDEX CONCURRENTLY "` + strings.Repeat("é", 27) + `_identity" ON `,
 		`error    .*channels.parts.allow: .*; fix: ALTER TABLE public.parts REPLICA IDENTITY FULL;$`,
 		`error    .*channels.gone.table: table public.ordrs: it does not exist, .*did you mean "public.orders"\?`,
+		`warning  walrelay.yaml:23:64: channels.dear.allow: no index path: .*row.id > user.id && row.customer_id != user.id$`,
+		`warning  walrelay.yaml:23:84: channels.dear.allow: row.customer_id can be NULL, and NULL rows never match here`,
 		`channel typo\n  table     public.orders\n  sends     .*\n  allow     row.custmer_id == user.id\n  plan      none; see the errors below\n`,
 		`channel gone\n  table     public.ordrs, which is missing\n`,
 		`channel fine\n  table     public.orders\n  sends     id\n  allow     row.id == user.id\n  reads     id\n  identity  the primary key: of old rows come id\n  plan      hash\[id\]\n`,
