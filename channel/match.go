@@ -204,6 +204,7 @@ func (m *matcher) appendRow(dst []byte, r *boundRule, absent string) []byte {
 // say so. The reset stands at the change's own position, so that whoever has an id
 // behind the change has the reset too.
 func (m *matcher) suspend(r *indexedRule) {
+	m.hub.stats.undecided.Add(1)
 	if r.suspended++; r.suspended > 1 {
 		return
 	}

@@ -106,6 +106,7 @@ func (r *renewal) run(ctx context.Context) {
 	if len(r.members) == 0 {
 		return
 	}
+	r.hub.stats.snapshots.Add(1)
 	runs, at, err := r.read(ctx)
 	if err == nil {
 		r.handOut(runs, at)
@@ -115,6 +116,7 @@ func (r *renewal) run(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	r.hub.stats.failed.Add(1)
 	if errors.Is(err, ErrTableChanged) {
 		r.hub.altered()
 	}

@@ -64,7 +64,7 @@ func TestHealth(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	hub := newFakeHub()
-	hub.stats = channel.Stats{Subscribers: 3, Views: 2, CatchUpLanes: 1, Waiting: 4, Events: 50, Overflows: 6, CatchUpPasses: 7, Resets: map[channel.Reason]uint64{channel.ReasonView: 8}}
+	hub.stats = channel.Stats{Subscribers: 3, Views: 2, CatchUpLanes: 1, Waiting: 4, Events: 50, Overflows: 6, CatchUpPasses: 7, Snapshots: 10, SnapshotsFailed: 1, SnapshotBytes: 11, Scans: 12, Undecided: 13, Resets: map[channel.Reason]uint64{channel.ReasonView: 8}}
 	s := start(t, Options{Hub: hub, Admin: AdminOptions{
 		Listen: "127.0.0.1:0",
 		Log:    func() eventlog.Bounds { return eventlog.Bounds{Bytes: 4096, Batches: 9, WAL: 256, Corrupt: 3} },
@@ -82,6 +82,7 @@ func TestMetrics(t *testing.T) {
 		`walrelay_connections{transport="sse"} 1`, `walrelay_connections_total{transport="sse"} 1`, `walrelay_connections{transport="long_poll"} 0`,
 		`walrelay_subscribers 3`, `walrelay_views 2`, `walrelay_catch_up_lanes 1`, `walrelay_catch_up_waiting 4`, `walrelay_events_queued_total 50`,
 		`walrelay_queue_overflows_total 6`, `walrelay_catch_up_passes_total 7`, `walrelay_resets_total{reason="view"} 8`,
+		`walrelay_snapshots_total{result="sent"} 9`, `walrelay_snapshots_total{result="failed"} 1`, `walrelay_snapshot_bytes 11`, `walrelay_scan_audiences 12`, `walrelay_undecided_changes_total 13`,
 		`walrelay_log_bytes 4096`, `walrelay_log_batches 9`, `walrelay_log_wal_lsn 256`, `walrelay_log_oldest_seconds 0`, `walrelay_log_corrupt_total 3`, `walrelay_slot_lag_bytes 42`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {

@@ -90,11 +90,15 @@ var (
 	hubPasses      = prometheus.NewDesc("walrelay_catch_up_passes_total", "Passes over the log for subscribers that resumed.", nil, nil)
 	hubEvents      = prometheus.NewDesc("walrelay_events_queued_total", "Events queued, one per event and subscriber.", nil, nil)
 	hubOverflows   = prometheus.NewDesc("walrelay_queue_overflows_total", "Subscribers that left their lane because their queue was full.", nil, nil)
+	hubSnapshots   = prometheus.NewDesc("walrelay_snapshots_total", "Snapshots of channels, one for all streams that share it, by result.", []string{"result"}, nil)
+	hubHeld        = prometheus.NewDesc("walrelay_snapshot_bytes", "Bytes of snapshots that have not been written to clients yet.", nil, nil)
+	hubScans       = prometheus.NewDesc("walrelay_scan_audiences", "Audiences whose rule has nothing to look up: each costs an evaluation per change.", nil, nil)
+	hubUndecided   = prometheus.NewDesc("walrelay_undecided_changes_total", "Changes that a rule could not judge; its clients got reset{gap}.", nil, nil)
 	hubResets      = prometheus.NewDesc("walrelay_resets_total", "Reset events, by reason.", []string{"reason"}, nil)
 )
 
 func (hubCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{hubSubscribers, hubViews, hubLanes, hubWaiting, hubPasses, hubEvents, hubOverflows, hubResets} {
+	for _, d := range []*prometheus.Desc{hubSubscribers, hubViews, hubLanes, hubWaiting, hubPasses, hubEvents, hubOverflows, hubResets, hubSnapshots, hubHeld, hubScans, hubUndecided} {
 		ch <- d
 	}
 }
@@ -114,6 +118,11 @@ func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
 	count(hubPasses, s.CatchUpPasses)
 	count(hubEvents, s.Events)
 	count(hubOverflows, s.Overflows)
+	count(hubSnapshots, s.Snapshots-s.SnapshotsFailed, "sent")
+	count(hubSnapshots, s.SnapshotsFailed, "failed")
+	gauge(hubHeld, int(s.SnapshotBytes))
+	gauge(hubScans, s.Scans)
+	count(hubUndecided, s.Undecided)
 	for reason, n := range s.Resets {
 		count(hubResets, n, string(reason))
 	}
