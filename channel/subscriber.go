@@ -68,6 +68,14 @@ func (s *Subscriber) Take() []*Run {
 	return runs
 }
 
+// Held reports that a snapshot is on its way: what has come so far is no end for a client that
+// asks once.
+func (s *Subscriber) Held() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held && s.end == ""
+}
+
 // snapshotWritten is the function to call when a snapshot has been written just now. mu is held.
 func (s *Subscriber) snapshotWritten() (written func()) {
 	switch {

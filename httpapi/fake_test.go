@@ -22,6 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeHub struct {
 	stats channel.Stats
 	id    string // up to which subscribers are complete
+	// heldFor: subscribers begin held. Whoever asked lets them go.
+	heldFor time.Duration
 
 	mu    sync.Mutex
 	err   error
@@ -44,7 +46,7 @@ func (h *fakeHub) Subscribe(_ context.Context, r channel.Request) (Subscriber, e
 	if h.err != nil {
 		return nil, h.err
 	}
-	s := &fakeSub{wake: make(chan struct{}, 1), id: h.id}
+	s := &fakeSub{wake: make(chan struct{}, 1), id: h.id, held: h.heldFor > 0}
 	s.push(h.first...)
 	h.subs = append(h.subs, s)
 	h.came <- s
@@ -68,6 +70,15 @@ type fakeSub struct {
 	end    string
 	id     string
 	closed bool
+	held   bool
+}
+
+// hold, and let go.
+func (s *fakeSub) hold(held bool) {
+	s.mu.Lock()
+	s.held = held
+	s.mu.Unlock()
+	s.signal()
 }
 
 func (s *fakeSub) push(runs ...*channel.Run) {
@@ -121,6 +132,12 @@ func (s *fakeSub) LastID() string {
 		return ""
 	}
 	return s.id
+}
+
+func (s *fakeSub) Held() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held
 }
 
 func (s *fakeSub) Close() {

@@ -23,6 +23,7 @@ type Subscriber interface {
 	Ended() (reason string, ended bool)
 	Heartbeat(dst []byte) []byte
 	LastID() string
+	Held() bool
 	Close()
 }
 

@@ -45,15 +45,19 @@ func (s *Server) poll(c echo.Context, st *stream, a *ask) {
 }
 
 // await collects until there are events, the hub or the server ends the stream, or
-// the time is over.
+// the time is over. A snapshot that is on its way is waited for: without it the client would get the
+// same reset again and again.
 func (g *answer) await(ctx context.Context, st *stream, wait time.Duration) (reason string) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	for {
+	late := time.NewTimer(maxWait)
+	defer late.Stop()
+	for expired := false; ; {
 		end, ended := st.sub.Ended()
+		held := st.sub.Held()
 		g.add(st.sub.Take())
 		switch {
-		case len(g.lines) > 0:
+		case !held && (expired || len(g.lines) > 0):
 			return endComplete
 		case ended:
 			g.end(end)
@@ -66,6 +70,8 @@ func (g *answer) await(ctx context.Context, st *stream, wait time.Duration) (rea
 			g.end(codeDraining)
 			return codeDraining
 		case <-over.C:
+			expired = true
+		case <-late.C:
 			return endComplete
 		case <-st.sub.Changed():
 		}

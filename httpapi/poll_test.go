@@ -154,3 +154,26 @@ func TestLargePoll(t *testing.T) {
 		}
 	})
 }
+
+// TestPollWaitsForSnapshot: a reset without the snapshot that follows it would come again at every
+// poll, and the snapshot never.
+func TestPollWaitsForSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := newFakeHub()
+		hub.first = []*channel.Run{newRun(time.Time{}, channel.Event{Name: "reset", Data: []byte(`{"channel":"orders","reason":"view"}`)})}
+		hub.heldFor = 40 * time.Second
+		s := newServer(t, Options{Hub: hub})
+		began := time.Now()
+		w, leave := open(t, s, "/events/orders?wait=3s", acceptJSON)
+		defer leave()
+		sub := <-hub.came
+		time.Sleep(hub.heldFor)
+		sub.push(newRun(time.Time{}, channel.Event{Name: "snapshot", ID: "0/20.0.aaaaaa", Data: []byte(`{"channel":"orders","rows":[]}`)}))
+		sub.hold(false)
+		synctest.Wait()
+		want := `{"events":[{"event":"reset","channel":"orders","reason":"view"},{"event":"snapshot","id":"0/20.0.aaaaaa","channel":"orders","rows":[]}],"last_event_id":"0/10.0.aaaaaa"}` + "\n"
+		if got := w.take(); got != want || time.Since(began) != hub.heldFor {
+			t.Errorf("after %v: got %s, want %s", time.Since(began), got, want)
+		}
+	})
+}
