@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,10 @@ type Lineage struct {
 	Born     uint32 `json:"born"`
 	// Generation counts the times the log had to begin anew, from 1; 0: never begun.
 	Generation uint32 `json:"generation"`
+	// Nonce is random and names this generation among those of all logs: a log that was
+	// removed and made anew, or an older copy of it that goes on, counts the same numbers
+	// again. Empty in generations that older versions began.
+	Nonce string `json:"nonce,omitempty"`
 }
 
 // Ended is a lineage whose changes were dropped.
@@ -84,7 +89,7 @@ func decodeMeta(sealed []byte) (meta, error) {
 }
 
 // Begin starts a generation: the log is empty and continues after
-// [change.Before](floor), WAL is floor. The generation number is assigned.
+// [change.Before](floor), WAL is floor. Generation, Born and Nonce are assigned.
 //
 // The first call of a new log sets its genesis, which is the slot's consistent
 // point. On a log that was begun before all batches are dropped, and the ended
@@ -103,7 +108,7 @@ func (l *Log) Begin(ctx context.Context, lin Lineage, floor change.LSN, reason s
 	}
 	now := l.Bounds()
 	m := meta{Lineage: lin, History: l.History(), Since: l.sinceAbove(floor)}
-	m.Lineage.Generation, m.Lineage.Born = now.Lineage.Generation+1, lin.Timeline
+	m.Lineage.Generation, m.Lineage.Born, m.Lineage.Nonce = now.Lineage.Generation+1, lin.Timeline, rand.Text()
 	if now.Lineage.Generation > 0 {
 		m.History = append(m.History, Ended{now.Lineage, reason, now.Last, l.opts.Now().UTC()})
 		m.History = m.History[max(0, len(m.History)-maxHistory):]
@@ -185,7 +190,7 @@ func (l *Log) setMeta(ctx context.Context, m meta) error {
 
 // SetSince records, durably, that the log has the changes of a table, schema.name,
 // only from the LSN on: it was added to the publication there, while the log went on.
-// A new generation forgets it.
+// A new generation keeps it if it begins before that.
 func (l *Log) SetSince(ctx context.Context, table string, since change.LSN) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()

@@ -377,8 +377,8 @@ func TestBegin(t *testing.T) {
 	must(t, l.Begin(ctx, other, genesis*2, "gap"))
 	<-woken
 
-	other.Generation, other.Born = 2, 3
-	want := []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 1, Born: 1, Generation: 1}, Reason: "gap", Last: old.Last, At: now}}
+	other.Generation, other.Born, other.Nonce = 2, 3, l.Bounds().Lineage.Nonce
+	want := []eventlog.Ended{{Lineage: eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 1, Born: 1, Generation: 1, Nonce: old.Lineage.Nonce}, Reason: "gap", Last: old.Last, At: now}}
 	for range 2 {
 		if b := l.Bounds(); b.Lineage != other || b.Floor != change.Before(genesis*2) || b.Last != b.Floor || b.WAL != genesis*2 || b.Durable != b.WAL || b.Batches != 0 {
 			t.Errorf("bounds after Begin %+v", b)
@@ -451,6 +451,7 @@ func TestSetTimeline(t *testing.T) {
 		t.Error("a log without lineage took a timeline")
 	}
 	must(t, l.Begin(ctx, lineage, genesis, ""))
+	nonce := l.Bounds().Lineage.Nonce
 	s := newRows()
 	fill(t, l, s, 2, 2)
 	must(t, l.SetTimeline(ctx, 2))
@@ -461,7 +462,7 @@ func TestSetTimeline(t *testing.T) {
 	fill(t, l, s, 2, 2)
 	must(t, l.Close())
 	l = open(t, o)
-	if got := l.Bounds().Lineage; got != (eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 2, Born: 1, Generation: 1}) {
+	if got := l.Bounds().Lineage; got != (eventlog.Lineage{SystemID: lineage.SystemID, Timeline: 2, Born: 1, Generation: 1, Nonce: nonce}) {
 		t.Errorf("lineage %+v", got)
 	}
 	wantAll(t, l, 8)

@@ -194,7 +194,7 @@ func (r *relay) lineage(t testing.TB) eventlog.Lineage {
 func (r *relay) wantLineage(t testing.TB, timeline, born, generation uint32) {
 	t.Helper()
 	got := r.lineage(t)
-	if want := (eventlog.Lineage{SystemID: got.SystemID, Timeline: timeline, Born: born, Generation: generation}); got != want {
+	if want := (eventlog.Lineage{SystemID: got.SystemID, Timeline: timeline, Born: born, Generation: generation, Nonce: got.Nonce}); got != want {
 		t.Errorf("lineage of the log is %+v, want %+v", got, want)
 	}
 	if n := strings.Count(r.stderr.String(), "cannot be continued"); n > int(generation)-1 {
