@@ -105,13 +105,17 @@ func (im *Image) fill(c *cell, i int) {
 // decode reads a column's text.
 func (c *cell) decode(at *place, text []byte) (ok bool) {
 	switch at.how {
+	case howArray:
+		return c.array(at, text)
 	case howDecode:
 		c.v, ok = decodeAs(at.class, false, at.typ, text)
 		return ok
-	case howArray:
-		return c.array(at, text)
+	case howNumber:
+		if !isNumber(text) {
+			return false
+		}
 	}
-	c.v = value{state: isSet, s: text}
+	c.v.state, c.v.s = isSet, text
 	return true
 }
 

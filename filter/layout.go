@@ -34,7 +34,8 @@ type how uint8
 
 const (
 	howDecode how = iota + 1 // decode the column
-	howRaw                   // the column's text, of which only NULL counts, or a path
+	howNumber                // the column's text, if it is a number
+	howText                  // the column's text as it is
 	howArray
 	howPath
 	howLower
@@ -83,8 +84,10 @@ func (p *Program) place(rel *change.Relation, s *slot) (place, error) {
 	switch {
 	case typ.List:
 		return place{how: howArray, class: typ.Class, index: i, typ: is}, nil
-	case typ.Class == ClassOpaque || typ.Class == ClassJSON:
-		return place{how: howRaw, index: i}, nil
+	case typ.Class == ClassNumber:
+		return place{how: howNumber, index: i}, nil
+	case typ.Class == ClassOpaque, typ.Class == ClassJSON, typ.Class == ClassEnum, typ.Class == ClassText && !isPadded(is.BaseName()):
+		return place{how: howText, index: i}, nil
 	}
 	return place{how: howDecode, class: typ.Class, index: i, typ: is}, nil
 }
