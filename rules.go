@@ -48,7 +48,7 @@ func compileRules(cfg *config.Config, tables map[string]*replication.Table) ([]c
 
 // ruleSource is a channel's rule as package filter wants it.
 func ruleSource(cfg *config.Config, c *config.Channel, t *filter.Table) filter.Source {
-	s := filter.Source{Public: c.Allow.Public, Table: t, Claims: cfg.Claims, Params: c.Parameters}
+	s := filter.Source{Public: c.Allow.Public, Table: t, Claims: cfg.Claims, Params: c.Params}
 	if c.Where != nil {
 		s.Where = c.Where.Node
 	}

@@ -112,14 +112,10 @@ type Channel struct {
 	AllColumns bool
 	// Where says which rows are in the channel; nil for all.
 	Where *Expr
-	// Bindings are what Where binds when it does nothing else, else nil.
-	Bindings []filter.OldBinding
-	Allow    Allow
-	// Params are the parameters in the order of Pattern. Invariant: Where or Allow
-	// compares each with a column or a claim.
-	Params []Param
-	// Parameters are the same for package filter; without a type where none is declared.
-	Parameters []filter.Parameter
+	Allow Allow
+	// Params are the parameters in the order of Pattern, with the type that is declared.
+	// Invariant: Where or Allow compares each with a column or a claim.
+	Params []filter.Parameter
 	// Loose: rules may read columns whose old value the replica identity does not carry.
 	Loose bool
 	// Snapshot: streams begin with the rows of now; nil for no.
@@ -137,14 +133,6 @@ func (c *Channel) Key(parts ...string) string {
 // Segment is one part between slashes of a channel's name: fixed text or a
 // parameter, never both.
 type Segment struct{ Literal, Param string }
-
-// Param is a parameter of a channel's name.
-type Param struct {
-	Name string
-	// Type is bool, bigint, numeric, text, uuid, timestamptz, date, or schema.name of an
-	// enum; empty when it follows from what the parameter is compared with.
-	Type string
-}
 
 // Allow says who may see which rows of a channel. The zero value lets nobody in and
 // never comes out of Parse.

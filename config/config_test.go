@@ -121,16 +121,11 @@ channels:
 				Name:    "zebra/{shop}/{ID}/x-1",
 				Pattern: []Segment{{Literal: "zebra"}, {Param: "shop"}, {Param: "ID"}, {Literal: "x-1"}},
 				Schema:  "sales", Table: `Order "Items"`, Columns: []string{"id", "Total"},
-				Where: expression(t, `params.shop == row.shop_id && row."Order ID" == params.ID`),
-				Bindings: []filter.OldBinding{
-					{Column: "shop_id", Param: "shop", Pos: 15, ParamPos: 0},
-					{Column: "Order ID", Param: "ID", Pos: 30, ParamPos: 48},
-				},
-				Allow:      Allow{Public: true},
-				Params:     []Param{{"shop", "uuid"}, {"ID", "public.order_kind"}},
-				Parameters: []filter.Parameter{{Name: "shop", Type: typeOf(t, "uuid")}, {Name: "ID", Type: typeOf(t, "order_kind")}},
-				Snapshot:   &Snapshot{MaxRows: 10_000},
-				JSON:       JSON{Bigint: AsString},
+				Where:    expression(t, `params.shop == row.shop_id && row."Order ID" == params.ID`),
+				Allow:    Allow{Public: true},
+				Params:   []filter.Parameter{{Name: "shop", Type: typeOf(t, "uuid")}, {Name: "ID", Type: typeOf(t, "order_kind")}},
+				Snapshot: &Snapshot{MaxRows: 10_000},
+				JSON:     JSON{Bigint: AsString},
 			},
 			{
 				Name: "apes", Pattern: []Segment{{Literal: "apes"}}, Schema: "public", Table: "apes",
@@ -140,7 +135,7 @@ channels:
 				Name: "mine/{shop}", Pattern: []Segment{{Literal: "mine"}, {Param: "shop"}}, Schema: "public", Table: "mine", AllColumns: true,
 				Where:  expression(t, `row.state in ["a", "b"] || row.n >= 5`),
 				Allow:  Allow{Expr: expression(t, `params.shop in user.shops && (row.owner == user."e mail" || row.id == user.id)`)},
-				Params: []Param{{Name: "shop"}}, Parameters: []filter.Parameter{{Name: "shop"}}, Loose: true, Snapshot: &Snapshot{MaxRows: 7},
+				Params: []filter.Parameter{{Name: "shop"}}, Loose: true, Snapshot: &Snapshot{MaxRows: 7},
 			},
 			{
 				Name: "ours", Pattern: []Segment{{Literal: "ours"}}, Schema: "public", Table: "ours", AllColumns: true,
@@ -291,11 +286,12 @@ channels:
 			t.Errorf("Pos(%s) = %v, want %v", tt.key, got, tt.want)
 		}
 	}
-	if got, want := ch.Where.Pos(ch.Bindings[0].Pos), (Pos{8, 7}); got != want {
-		t.Errorf("binding's column at %v, want %v", got, want)
+	compare := ch.Where.Node.(*filter.Compare)
+	if got, want := ch.Where.Pos(compare.X.Pos()), (Pos{8, 7}); got != want {
+		t.Errorf("the column at %v, want %v", got, want)
 	}
-	if got, want := ch.Where.Pos(ch.Bindings[0].ParamPos), (Pos{8, 23}); got != want {
-		t.Errorf("binding's parameter at %v, want %v", got, want)
+	if got, want := ch.Where.Pos(compare.Y.Pos()), (Pos{8, 23}); got != want {
+		t.Errorf("the parameter at %v, want %v", got, want)
 	}
 	key := ch.Key("columns", "1")
 	got := c.Errorf(c.Pos(key), key, "public.orders has no column %q%s", "custmer_id", nearest.Suggest("custmer_id", []string{"id", "customer_id"})).Error()

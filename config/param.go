@@ -12,8 +12,7 @@ import (
 func (b *builder) params(s *section) {
 	names := paramNames(b.c.Pattern)
 	for _, name := range names {
-		b.c.Params = append(b.c.Params, Param{Name: name})
-		b.c.Parameters = append(b.c.Parameters, filter.Parameter{Name: name})
+		b.c.Params = append(b.c.Params, filter.Parameter{Name: name})
 	}
 	if s == nil {
 		return
@@ -42,16 +41,7 @@ func (b *builder) param(at int, v scalar) {
 		v.problem(err)
 		return
 	}
-	b.c.Parameters[at].Type = t
-	b.c.Params[at].Type = t.Name
-	if t.Class == filter.ClassEnum {
-		schema, name, err := splitName(v.text)
-		if err != nil {
-			v.problem(err)
-			return
-		}
-		b.c.Params[at].Type = schema + "." + name
-	}
+	b.c.Params[at].Type = t
 }
 
 func paramNames(pattern []Segment) []string {

@@ -25,9 +25,6 @@ func (b *builder) where(s *section) {
 		return
 	}
 	b.c.Where = expr
-	if bindings, err := filter.Bindings(expr.Node); err == nil {
-		b.c.Bindings = bindings
-	}
 }
 
 const wantAllow = "write public for everybody, true for any signed-in user, or an expression such as row.customer_id == user.id"
