@@ -1,8 +1,8 @@
 // Bench measures walrelay against Postgres' own consumer, in one run on one machine,
 // and prints ratios:
 //
-//	go run ./bench [-only bulk,small,latency,storm] [-rounds 3] [-rows 1000000] [-tx 200000] [-latency 15s]
-//		[-connections 5000] [-missed 100000] [-shared 200] [-rate 500] [-calm 5s] [-profiles DIR]
+//	go run ./bench [-only bulk,small,latency,users,storm] [-rounds 3] [-rows 1000000] [-tx 200000] [-latency 15s]
+//		[-users 10000] [-changes 300000] [-connections 5000] [-missed 100000] [-shared 200] [-rate 500] [-calm 5s] [-profiles DIR]
 //
 // It starts a throw-away cluster and builds walrelay itself.
 //
@@ -11,6 +11,9 @@
 //     on a copy of the same slot;
 //   - small: -tx transactions of one row, the same way;
 //   - latency: from the return of COMMIT to the event at one subscriber, at 100 tx/s;
+//   - users: from the WAL to the frames of -users users who see their own rows, against 10
+//     users, with the same -changes, each of which goes to one of them. In one process,
+//     without HTTP. Every user must get its rows, and no more;
 //   - storm: -connections SSE clients drop at once, -missed changes happen while they
 //     are away, all come back at once with their last ids while -rate rows a second
 //     flow: time and CPU until all have what they missed, against one client that
@@ -18,7 +21,7 @@
 //     one for all of which each misses -shared rows. Every client checks that it gets
 //     every row once, in order; the bench fails where that is not so.
 //
-// Both consumers of bulk and small read WAL that is already there. Compare within one
+// Both consumers of bulk, small and users read WAL that is already there. Compare within one
 // run only: the machine's speed drifts.
 package main
 
@@ -42,6 +45,7 @@ type settings struct {
 	only                              string // names of measurements
 	rows, tx, rounds                  int
 	latency                           time.Duration
+	users, changes                    int
 	connections, missed, shared, rate int
 	calm                              time.Duration
 	profiles                          string
@@ -53,7 +57,9 @@ func main() {
 	flag.IntVar(&s.tx, "tx", 200_000, "transactions of one row")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; medians are printed")
 	flag.DurationVar(&s.latency, "latency", 15*time.Second, "length of the latency measurement")
-	flag.StringVar(&s.only, "only", "bulk,small,latency,storm", "what to measure")
+	flag.StringVar(&s.only, "only", "bulk,small,latency,users,storm", "what to measure")
+	flag.IntVar(&s.users, "users", 10_000, "users with rows of their own")
+	flag.IntVar(&s.changes, "changes", 300_000, "changes of their rows")
 	flag.IntVar(&s.connections, "connections", 5000, "clients of the storm")
 	flag.IntVar(&s.missed, "missed", 100_000, "changes while the storm's clients are away")
 	flag.IntVar(&s.shared, "shared", 200, "how many of them are in the channel that all clients share")
@@ -115,6 +121,7 @@ var measurements = []measurement{
 	{"bulk", (*lab).bulk},
 	{"small", (*lab).small},
 	{"latency", (*lab).latencies},
+	{"users", (*lab).manyUsers},
 	{"storm", (*lab).storm},
 }
 
@@ -133,11 +140,11 @@ func (l *lab) measureAll(ctx context.Context) error {
 func (s settings) check() error {
 	for name := range strings.SplitSeq(s.only, ",") {
 		if !slices.ContainsFunc(measurements, func(m measurement) bool { return m.name == name }) {
-			return fmt.Errorf("-only: %q is no measurement; name some of bulk,small,latency,storm", name)
+			return fmt.Errorf("-only: %q is no measurement; name some of bulk,small,latency,users,storm", name)
 		}
 	}
-	if s.rounds < 1 || s.rows < 1 || s.tx < 1 || s.connections < 1 || s.missed < 1 || s.shared < 1 || s.rate < 100 {
-		return errors.New("-rounds, -rows, -tx, -connections, -missed and -shared must be at least 1, -rate at least 100")
+	if s.rounds < 1 || s.rows < 1 || s.tx < 1 || s.connections < 1 || s.missed < 1 || s.shared < 1 || s.rate < 100 || s.users < few || s.changes < 1 {
+		return errors.New("-users must be at least 10, -rounds, -rows, -tx, -changes, -connections, -missed and -shared at least 1, -rate at least 100")
 	}
 	return nil
 }
