@@ -77,7 +77,7 @@ func isObject(text string) bool {
 // locate finds the stream in the configuration.
 func (t *tailer) locate(cfg *config.Config) (err error) {
 	if t.as != "" {
-		t.base = adminURL(cfg) + "/events"
+		t.base = adminURL(cfg) + cfg.HTTP.BasePath
 		return nil
 	}
 	t.base = streamURL(cfg)

@@ -175,7 +175,7 @@ func TestTailAs(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := runCommand(t, "tail", "-c", file, "--as", `{"id": 42}`, "orders")
-	if err == nil || err.Error() != "tail orders: not allowed" || asked != "/events?as=%7B%22id%22%3A+42%7D&channel=orders" {
+	if err == nil || err.Error() != "tail orders: not allowed" || asked != "/live?as=%7B%22id%22%3A+42%7D&channel=orders" {
 		t.Errorf("asked for %s, error %v", asked, err)
 	}
 	for _, as := range []string{"42", "[42]", "{id: 42}", "null"} {
