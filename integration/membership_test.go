@@ -44,6 +44,35 @@ func TestMembershipWhileStreaming(t *testing.T) {
 	}
 }
 
+// TestMembershipWhilePreparing: somebody takes a table out and puts it back at the very
+// moment when walrelay extends the publication by another one. Here a trigger does.
+func TestMembershipWhilePreparing(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, "create table a (id int primary key)", "create table late (id int primary key)", "create table due (n int)")
+	r := startRelay(t, db, standard(publicTables("a")))
+	a := r.live(t, "a")
+	db.exec(t, "insert into a values (1)")
+	a.wantRow(t, "insert", "a", 1)
+	r.terminate(t)
+	db.exec(t, strings.ReplaceAll(`create function meddle() returns event_trigger language plpgsql set search_path = public as $$ begin
+			if exists (select from due) then
+				delete from due;
+				alter publication PUB drop table a;
+				insert into a values (2);
+				alter publication PUB add table a;
+			end if;
+		end $$`, "PUB", db.name),
+		"create event trigger meddle on ddl_command_end when tag in ('ALTER PUBLICATION') execute function meddle()",
+		"insert into due values (1)")
+	r.writeConfig(t, standard(publicTables("a", "late")))
+	r.start(t)
+	r.stderr.waitFor(t, "somebody else altered it, or a table of it, meanwhile")
+	r.waitReady(t)
+	a.reconnect(t)
+	a.nextReady(t)
+	a.wantReset(t, "gap", "a")
+}
+
 // TestMembershipWhileAway: the same while walrelay does not run.
 func TestMembershipWhileAway(t *testing.T) {
 	t.Parallel()

@@ -136,6 +136,10 @@ func TestPreflightPublication(t *testing.T) {
 	}{
 		{"all tables", "create publication $pub for all tables", 14,
 			`publication $pub: it is FOR ALL TABLES: .*fix: DROP PUBLICATION $pub;`},
+		{"tables in schema", `create schema "Shop"; create publication $pub for tables in schema public, "Shop" with (publish_via_partition_root = true)`, 15,
+			`publication $pub: it has TABLES IN SCHEMA "Shop", public: .*fix: ALTER PUBLICATION $pub DROP TABLES IN SCHEMA "Shop", public; walrelay adds`},
+		{"tables in schema besides", "create publication $pub for table items, tables in schema public with (publish_via_partition_root = true)", 15,
+			`publication $pub: it has TABLES IN SCHEMA public: .*fix: ALTER PUBLICATION $pub DROP TABLES IN SCHEMA public;`},
 		{"column list", "create publication $pub for table items (id) with (publish_via_partition_root = true)", 15,
 			`publication $pub: it has a column list on public.items, .*fix: ALTER PUBLICATION $pub DROP TABLE public.items;`},
 		{"row filter", "create publication $pub for table items where (id > 5) with (publish_via_partition_root = true)", 15,

@@ -26,12 +26,15 @@ func (m *membership) equal(o *membership) bool {
 	return maps.Equal(m.members, o.members) && maps.Equal(m.fitness, o.fitness)
 }
 
+// ofPublication stands in a member's text before what identifies the publication.
+const ofPublication = " of publication "
+
 // membersSQL takes the names of the tables' schemas, of the tables, and of the
 // publication. An xmin is that of the last change of a catalog row.
 const membersSQL = `
 select w.schema || '.' || w.name,
        format('table %s%s', c.oid, coalesce((
-         select format(', member %s.%s of publication %s.%s', r.oid, r.xmin, p.oid, p.xmin)
+         select format(', member %s.%s` + ofPublication + `%s.%s', r.oid, r.xmin, p.oid, p.xmin)
            from pg_publication p join pg_publication_rel r on r.prpubid = p.oid
           where p.pubname = $3 and r.prrelid = c.oid), '')),
        format('%s %s', c.relreplident, exists (select from pg_index i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)))

@@ -18,7 +18,9 @@ type Publication struct {
 	ViaRoot                          bool
 	Generated                        bool // publish_generated_columns = stored (Postgres 18)
 	Owned                            bool
-	Tables                           []PublishedTable
+	// Schemas are those whose tables it has as TABLES IN SCHEMA.
+	Schemas []string
+	Tables  []PublishedTable
 }
 
 // PublishedTable is one table of a publication.
@@ -56,6 +58,10 @@ func readPublication(ctx context.Context, conn *pgx.Conn, name string, version i
 	}
 	filter := "false, null::text[]"
 	if version >= 150000 {
+		if err := conn.QueryRow(ctx, `select coalesce(array_agg(n.nspname::text order by n.nspname), '{}') from pg_publication p
+			join pg_publication_namespace pn on pn.pnpubid = p.oid join pg_namespace n on n.oid = pn.pnnspid where p.pubname = $1`, name).Scan(&p.Schemas); err != nil {
+			return nil, fmt.Errorf("read schemas of publication %s: %w", name, err)
+		}
 		filter = `t.rowfilter is not null, (select t.attnames::text[] from pg_publication_rel pr join pg_publication p on p.oid = pr.prpubid
 			where p.pubname = t.pubname and pr.prattrs is not null and pr.prrelid = format('%I.%I', t.schemaname, t.tablename)::regclass)`
 	}
@@ -96,6 +102,15 @@ func (p *Preflight) checkPublication(t Target) {
 	subject, name := "publication "+t.Publication, quoteIdent(t.Publication)
 	if pub.AllTables {
 		fs.add(Error, subject, "it is FOR ALL TABLES: every change of the database would be logged, and tables without a primary key could not be updated any more", "DROP PUBLICATION "+name+"; walrelay creates one with exactly the tables it needs")
+		return
+	}
+	if len(pub.Schemas) > 0 {
+		var schemas []string
+		for _, schema := range pub.Schemas {
+			schemas = append(schemas, quoteIdent(schema))
+		}
+		fs.add(Error, subject, "it has TABLES IN SCHEMA "+strings.Join(schemas, ", ")+": every change there would be logged, tables without a primary key could not be updated any more, and nobody would notice that a table was missing for a while",
+			"ALTER PUBLICATION "+name+" DROP TABLES IN SCHEMA "+strings.Join(schemas, ", ")+"; walrelay adds exactly the tables it needs")
 		return
 	}
 	if !pub.Insert || !pub.Update || !pub.Delete || !pub.Truncate {

@@ -3,7 +3,10 @@ package replication
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,10 +40,35 @@ func (s *Source) publish(ctx context.Context, conn *pgx.Conn, p *Preflight) (*me
 	if err != nil {
 		return nil, err
 	}
-	if len(changed) == 0 && !after.equal(before) {
-		return nil, fmt.Errorf("prepare publication %s: somebody else altered it meanwhile", s.o.Publication)
+	if !p.untouched(before, after, late, changed) {
+		return nil, fmt.Errorf("prepare publication %s: somebody else altered it, or a table of it, meanwhile", s.o.Publication)
 	}
 	return after, s.noteSince(ctx, conn, p, late)
+}
+
+// untouched reports whether all that walrelay has not altered itself, by the SQL in
+// changed, is as it was before. Else the next attempt has to find out what it means.
+func (p *Preflight) untouched(before, after *membership, late []TableSpec, changed []string) bool {
+	if len(changed) == 0 {
+		return after.equal(before)
+	}
+	if p.Slot == nil { // nothing is streamed of what was before
+		return true
+	}
+	set := slices.ContainsFunc(changed, func(sql string) bool { return strings.Contains(sql, " SET (") })
+	others := func(m *membership) map[string]string {
+		out := maps.Clone(m.members)
+		for _, spec := range late {
+			delete(out, spec.fullName())
+		}
+		for name, member := range out {
+			if set {
+				out[name], _, _ = strings.Cut(member, ofPublication)
+			}
+		}
+		return out
+	}
+	return maps.Equal(others(before), others(after)) && maps.Equal(before.fitness, after.fitness)
 }
 
 // markLate notes durably which tables the log lacks changes of, before they are
