@@ -267,3 +267,25 @@ func (c *churn) compare(p *plan) {
 		}
 	}
 }
+
+// TestUnreadableValue: a value that is none of its type makes the rule unable to judge that
+// change, and no other.
+func TestUnreadableValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		claims := claimsOf(t, "id bigint")
+		h := newTestHub(t, Options{Rules: []*Rule{ruled(t, testRelation(), Rule{Name: "mine"}, "", "row.room == user.id", claims...)}})
+		defer h.run()()
+		s := h.subscribeAs(userOf(t, claims, `{"id":7}`), "", "mine")
+		drain(s)
+		odd := func(b *change.Builder, r *change.Relation) {
+			p := append([]byte{'O'}, tup("1", "seven", "a")...)
+			b.Row(change.Update, r, append(append(p, 'N'), tup("1", "7", "b")...), false)
+		}
+		h.tx(odd)
+		want(t, drain(s), `reset 0/100.0 {"channel":"mine","reason":"gap"}`)
+		h.tx(update(1, 7, "b", 1, 7, "c")) // nothing that the rule reads: the old row is not looked at
+		if got := short(drain(s)); !slices.Equal(got, []string{`update {"id":1} {"id":1,"room":7,"body":"c"}`}) {
+			t.Errorf("afterwards: %q", got)
+		}
+	})
+}

@@ -112,7 +112,7 @@ func (r *indexedRule) find(l *filter.Layout, before, after []change.Value) (unde
 	r.matched++
 	r.found[oldImage], r.found[newImage] = r.found[oldImage][:0], r.found[newImage][:0]
 	if len(after) > 0 {
-		r.match(newImage, l, after)
+		undecoded = r.match(newImage, l, after)
 	}
 	switch {
 	case len(before) == 0:
@@ -122,17 +122,17 @@ func (r *indexedRule) find(l *filter.Layout, before, after []change.Value) (unde
 		}
 		r.found[oldImage] = append(r.found[oldImage], r.found[newImage]...)
 	default:
-		r.match(oldImage, l, before)
+		undecoded = r.match(oldImage, l, before) || undecoded
 	}
-	return len(after) > 0 && r.images[newImage].Undecoded() || len(before) > 0 && r.images[oldImage].Undecoded()
+	return undecoded
 }
 
-// match collects the audiences that a row belongs to.
-func (r *indexedRule) match(side int, l *filter.Layout, row []change.Value) {
+// match collects the audiences that a row belongs to. It reports whether a value could not be read.
+func (r *indexedRule) match(side int, l *filter.Layout, row []change.Value) (undecoded bool) {
 	im := r.images[side]
 	im.Load(l, row)
 	if im.Once() != filter.True {
-		return
+		return im.Undecoded()
 	}
 	for d, of := range r.postings {
 		if len(of) == 0 {
@@ -142,6 +142,7 @@ func (r *indexedRule) match(side int, l *filter.Layout, row []change.Value) {
 			r.meet(side, d, of[string(im.Key(k))])
 		}
 	}
+	return im.Undecoded()
 }
 
 // meet tries the audiences that share a key of the row.
