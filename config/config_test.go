@@ -498,8 +498,13 @@ func FuzzParse(f *testing.F) {
 		var errs *Errors
 		switch {
 		case err == nil:
-			if len(c.Channels) == 0 || (c.Channels[0].Allow == Allow{}) || c.Postgres.URL == "" {
+			if len(c.Channels) == 0 || c.Postgres.URL == "" {
 				t.Fatalf("not a complete configuration: %+v", c)
+			}
+			for i := range c.Channels {
+				if ch := &c.Channels[i]; ch.Allow.Public == (ch.Allow.Expr != nil) || len(ch.Pattern) == 0 || ch.Table == "" {
+					t.Fatalf("not a complete channel: %+v", ch)
+				}
 			}
 		case c != nil || !errors.As(err, &errs):
 			t.Fatalf("Parse = %v, %v", c, err)
