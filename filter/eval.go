@@ -83,11 +83,14 @@ func nullTest(want bool, x *datum) Truth {
 
 // undecided is a comparison of values that are not both set.
 func undecided(x, y *datum) Truth {
-	if x.v.state == isNull || y.v.state == isNull {
+	if x.v.state.never() || y.v.state.never() {
 		return Unknown // whatever the other one is
 	}
 	return Open
 }
+
+// never reports that no comparison with the value is TRUE or FALSE.
+func (s valueState) never() bool { return s == isNull || s == isMute }
 
 func (c *cond) evalCompare(x, y *datum) Truth {
 	if x.v.state != isSet || y.v.state != isSet {
@@ -116,13 +119,13 @@ func (c *cond) evalIn(x, list *datum) Truth {
 	case list.v.state == isNull:
 		return Unknown
 	case list.v.state == isOpen:
-		if in && x.v.state == isNull {
+		if in && x.v.state.never() {
 			return Unknown
 		}
 		return Open
 	case len(list.list) == 0:
 		return truth(!in)
-	case x.v.state == isNull:
+	case x.v.state.never():
 		return Unknown
 	}
 	return c.search(&x.v, list.list, in)

@@ -61,6 +61,8 @@ func (b *Binding) reason(c *cond, im *Image, t Truth) string {
 			return im.absence(o)
 		case t == Unknown && d.v.state == isNull:
 			return o.node.String() + " is NULL"
+		case t == Unknown && d.v.state == isMute:
+			return o.node.String() + " is an object or an array"
 		}
 	}
 	return c.y.node.String() + " has a NULL in it"
@@ -93,6 +95,8 @@ func showDatum(t *Type, d *datum) string {
 	switch {
 	case d.v.state == isNull:
 		return "NULL"
+	case d.v.state == isMute:
+		return "an object or an array"
 	case d.v.state == isOpen:
 		return "?"
 	case !t.List:

@@ -201,7 +201,7 @@ func (d *jsonScanner) scalar() value {
 		if !d.skip() {
 			return value{state: isOpen}
 		}
-		return value{state: isNull}
+		return value{state: isMute}
 	}
 	word := d.word()
 	switch {

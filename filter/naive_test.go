@@ -73,7 +73,7 @@ func (o *oracle) compare(n *Compare) Truth {
 		return truth(null == (n.Op == Eq))
 	}
 	x, y, class := o.two(n.X, n.Y)
-	if x.state == isNull || y.state == isNull {
+	if x.state != isSet || y.state != isSet {
 		return Unknown
 	}
 	switch n.Op {
@@ -119,7 +119,7 @@ func (o *oracle) in(n *In) Truth {
 	t := False
 	for _, e := range list {
 		switch {
-		case e.state == isNull || x.state == isNull:
+		case e.state != isSet || x.state != isSet:
 			t = max(t, Unknown)
 		case equal(elem.Class, x, e):
 			t = True

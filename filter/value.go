@@ -15,6 +15,9 @@ type valueState uint8
 const (
 	// isNull: SQL NULL. It is the zero value, so that what nobody has set never matches.
 	isNull valueState = iota
+	// isMute: there is a value, with which nothing compares: an object or array within a
+	// document. Only the question whether it is null has an answer.
+	isMute
 	// isOpen: the row image does not carry the value, or it cannot be read.
 	isOpen
 	// isSet: there is a value.

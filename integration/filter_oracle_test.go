@@ -16,8 +16,8 @@ import (
 //     For citext and nondeterministic collations a filter has == and in only, and is
 //     stricter than Postgres.
 //   - lower() follows Unicode as Go has it, character by character, see lowered.
-//   - text(path) is null for an object and an array, where ->> gives their text. A key of
-//     digits is no index into an array.
+//   - text(path) of an object and an array compares with nothing, where ->> gives their text; it is not null, as
+//     there. A key of digits is no index into an array.
 //   - null is the NULL that the stream sends. IS NULL says so too of a composite value whose fields
 //     are all NULL, "is not distinct from null" does not.
 
@@ -47,15 +47,26 @@ func (c *diffCondition) comparisonSQL(u *diffUser) string {
 	op := c.op
 	switch {
 	case y.source == fromNull && op == "==":
-		return "(" + x.sql(u) + " is not distinct from null)"
+		return "(" + x.presenceSQL(u) + " is not distinct from null)"
 	case y.source == fromNull:
-		return "(" + x.sql(u) + " is distinct from null)"
+		return "(" + x.presenceSQL(u) + " is distinct from null)"
 	case op == "==":
 		op = "="
 	case op == "!=":
 		op = "<>"
 	}
 	return "(" + x.sql(u) + " " + op + " " + y.sql(u) + ")"
+}
+
+// presenceSQL is null when the operand is: an object below a path is none.
+func (o *diffOperand) presenceSQL(u *diffUser) string {
+	switch {
+	case o.source == fromLower:
+		return o.of.presenceSQL(u)
+	case o.source == fromRow && len(o.path) > 0:
+		return "(" + o.pathSQL() + " #>> '{}')"
+	}
+	return o.sql(u)
 }
 
 // sql is a value of the operand's type, cast to it.
@@ -87,14 +98,21 @@ func (o *diffOperand) rowSQL() string {
 	sql := quoteIdentifier(o.column.name)
 	switch {
 	case len(o.path) > 0:
-		for _, key := range o.path {
-			sql += " -> " + sqlString(key) + "::text"
-		}
+		sql = o.pathSQL()
 		return "(case when jsonb_typeof(" + sql + ") not in ('object', 'array') then " + "(" + sql + ") #>> '{}' end collate \"C\")"
 	case o.column.kind.base == "":
 		return sql
 	}
 	return collated(o.family, sql+"::"+o.column.kind.base)
+}
+
+// pathSQL is what stands at the end of the path.
+func (o *diffOperand) pathSQL() string {
+	sql := quoteIdentifier(o.column.name)
+	for _, key := range o.path {
+		sql += " -> " + sqlString(key) + "::text"
+	}
+	return "(" + sql + ")"
 }
 
 // The type of an enum is the same for literals of a filter as for the column beside them.
