@@ -65,7 +65,7 @@ func main() {
 	flag.IntVar(&s.shared, "shared", 200, "how many of them are in the channel that all clients share")
 	flag.IntVar(&s.rate, "rate", 500, "rows a second during the storm, at least 100")
 	flag.DurationVar(&s.calm, "calm", 5*time.Second, "time before the storm")
-	flag.StringVar(&s.profiles, "profiles", "", "directory for walrelay's CPU profiles of the storms; none by default")
+	flag.StringVar(&s.profiles, "profiles", "", "directory for CPU profiles of the storms and the users; none by default")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

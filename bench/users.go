@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -144,6 +145,11 @@ func (l *lab) passage(ctx context.Context, c crowd) (p passage, err error) {
 	d, err := newDelivery(l.cluster.URL("postgres"), filepath.Join(dir, "log"), c, want)
 	if err != nil {
 		return p, err
+	}
+	if l.profiles != "" {
+		if d.profile, err = os.Create(filepath.Join(l.profiles, fmt.Sprintf("users-%s-%d.pprof", strings.Fields(c.name)[0], c.users))); err != nil {
+			return p, errors.Join(err, d.events.Close())
+		}
 	}
 	if p, err = d.run(ctx); err != nil {
 		return p, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -33,6 +34,8 @@ type delivery struct {
 	began      time.Time
 	cpu        float64
 	mallocs    uint64
+	// profile is where the CPU profile goes, or nil.
+	profile *os.File
 }
 
 // reader is a user.
@@ -79,6 +82,7 @@ func (d *delivery) run(ctx context.Context) (p passage, err error) {
 	g.Go(func() error { return d.source.Run(ctx) })
 	g.Go(func() error {
 		defer stop()
+		defer d.endProfile()
 		if err := d.drain(ctx); err != nil {
 			return err
 		}
@@ -135,6 +139,9 @@ func (d *delivery) begin(ctx context.Context) error {
 	runtime.GC()
 	var err error
 	d.cpu, err = cpuSeconds(os.Getpid())
+	if d.profile != nil {
+		err = errors.Join(err, pprof.StartCPUProfile(d.profile))
+	}
 	d.mallocs, d.began = mallocs(), time.Now()
 	close(d.subscribed)
 	return err
@@ -161,6 +168,14 @@ const (
 	sweepers   = 2
 	sweepPause = 5 * time.Millisecond
 )
+
+// endProfile completes the profile; a file that cannot be closed is not worth the measurement.
+func (d *delivery) endProfile() {
+	if d.profile != nil {
+		pprof.StopCPUProfile()
+		_ = d.profile.Close()
+	}
+}
 
 // drain returns when every user has what it must get.
 func (d *delivery) drain(ctx context.Context) error {
