@@ -79,7 +79,7 @@ func TestCommandErrors(t *testing.T) {
 	}{
 		{"tail -c CONFIG nope", `tail nope: there is no channel "nope"`},
 		{"tail -c CONFIG items nope", `tail items nope: there is no channel "nope"`},
-		{"tail -c CONFIG item/x", `parameter id: "x" is not a bigint`},
+		{"tail -c CONFIG item/x", `parameter id: it is not a bigint`},
 		{"tail --url http://127.0.0.1:1:1/ items", "tail http://127.0.0.1:1:1/: "},
 		{"tail -c CONFIG", "requires at least 1 arg"},
 		{"tail -c /nowhere.yaml items", "/nowhere.yaml"},
@@ -134,8 +134,8 @@ func TestDeclaredParameterTypes(t *testing.T) {
 		if got.code != 1 {
 			t.Errorf("%s with wrong types: exit code %d: %s", command, got.code, got.stderr)
 		}
-		for param, types := range map[string][2]string{"n": {"uuid", "public.nr"}, "t": {"bigint", "character varying"}, "u": {"text", "uuid"}, "b": {"numeric", "boolean"}, "m": {"s.Size", "public.mood"}, "z": {"public.mood", `s."Size"`}} {
-			want := fmt.Sprintf(".params.%s: is %s, but public.things.%s, to which it is bound, is %s;", param, types[0], param, types[1])
+		for at, types := range map[int][2]string{12: {"integer", "uuid"}, 33: {"character varying", "bigint"}, 54: {"uuid", "text"}, 75: {"boolean", "numeric"}, 96: {"mood", `s."Size"`}, 117: {`s."Size"`, "mood"}} {
+			want := fmt.Sprintf("walrelay.yaml:8:%d: channels.thing/{n}/{t}/{u}/{b}/{m}/{z}.where: cannot apply == to %s and %s\n", at, types[0], types[1])
 			if !strings.Contains(got.stdout+got.stderr, want) {
 				t.Errorf("%s does not say %q:\n%s%s", command, want, got.stdout, got.stderr)
 			}
