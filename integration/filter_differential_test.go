@@ -22,8 +22,8 @@ const (
 	diffTables = 8
 	diffRows   = 400
 	// diffFilters is how many filters are made, without WALRELAY_TEST_FILTERS.
-	diffFilters = 2000
-	// maxDifferences is how many end the test of a table. The first of each rule is shown.
+	diffFilters = 1800
+	// maxDifferences end the test of a table. The first of each rule is shown.
 	maxDifferences = 2000
 )
 
