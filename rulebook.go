@@ -137,6 +137,9 @@ func (b *ruleBook) reload(ctx context.Context) (string, error) {
 	if len(waits) > 0 {
 		report += "; changed, but only a restart applies it: " + strings.Join(waits, ", ")
 	}
+	for _, w := range cfg.Warnings {
+		b.log.Warn(w.Error())
+	}
 	b.log.Info("rules reloaded", "channels", len(rules), "waiting_for_restart", waits)
 	return report, nil
 }

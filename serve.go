@@ -70,6 +70,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, events.Close()) }()
+	for _, w := range cfg.Warnings {
+		log.Warn(w.Error())
+	}
 	book := newRuleBook(cfg, log)
 	tables, err := snapshot.New(snapshot.Options{URL: string(cfg.Postgres.URL), Logger: log})
 	if err != nil {

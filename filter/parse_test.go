@@ -242,9 +242,6 @@ func FuzzParse(f *testing.F) {
 		case err == nil:
 			checkSpans(t, n, Span{0, Pos(len(src))})
 			checkRoundTrip(t, n)
-			if _, err := Bindings(n); err != nil && !errors.As(err, &e) {
-				t.Fatalf("Bindings(%q) = %v, want an *Error", src, err)
-			}
 		case !errors.As(err, &e):
 			t.Fatalf("Parse(%q) = %v, want an *Error", src, err)
 		case e.Pos < 0 || int(e.Pos) > len(src) || e.Msg == "":

@@ -18,7 +18,7 @@ func (s *Server) operatorRoutes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
 	e.IPExtractor = echo.ExtractIPDirect()
-	e.Use(s.logRequests, byAddress)
+	e.Use(s.logRequests, s.byAddress)
 	for _, path := range []string{s.opt.BasePath, s.base + "/*"} {
 		e.GET(path, func(c echo.Context) error { return s.carry(c, s.asUser) })
 	}
@@ -26,19 +26,26 @@ func (s *Server) operatorRoutes() http.Handler {
 	return e
 }
 
-// byAddress refuses names that lead here: a page that has its own name resolve to this
-// machine would be of the same origin.
-func byAddress(next echo.HandlerFunc) echo.HandlerFunc {
+// byAddress refuses names that lead here, but the configured one: a page that has its own name
+// resolve to this machine would be of the same origin.
+func (s *Server) byAddress(next echo.HandlerFunc) echo.HandlerFunc {
+	own := hostOf(s.opt.Admin.Listen)
 	return func(c echo.Context) error {
-		host := c.Request().Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" {
+		host := hostOf(c.Request().Host)
+		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" && host != own {
 			return refuse(http.StatusForbidden, "host_refused", "the admin listener is asked by its IP address or as localhost, not as %q", clip(host))
 		}
 		return next(c)
 	}
+}
+
+// hostOf is an address without its port.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = strings.Trim(address, "[]")
+	}
+	return host
 }
 
 // asUser takes the user from ?as=, the claims as JSON. Without it nobody is signed in.
