@@ -7,7 +7,7 @@ POSTGRES   := 14 16 17 18
 ON_POSTGRES := ./integration/... ./pgtemp/... ./replication/...
 # What the matrix runs on every push: the types, one walk through everything, and what
 # only newer versions can do.
-QUICK      := TestTypes|TestSmoke|TestFailover|TestSlotIdleTimeout
+QUICK      := TestTypes|TestSmoke|TestFailover|TestSlotIdleTimeout|TestFilterDifferential
 FUZZTIME   := 10s
 # How long `make torture` goes on.
 TORTURE    := 10m
