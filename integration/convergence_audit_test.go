@@ -157,7 +157,10 @@ func (c *convergence) audit(t *testing.T, s *span, d *dues) {
 	next := map[uint32]int{}
 	for i, e := range s.events {
 		list := d.by[e.XID]
-		n := next[e.XID]
+		n, again := next[e.XID]
+		for !again && s.begun && s.from.Commit == c.commits[e.XID] && n < len(list)-1 && list[n].differs(s.audience.channel, e) != "" {
+			n++ // the span begins in the middle of the transaction
+		}
 		if n >= len(list) {
 			t.Errorf("%s: event %d of transaction %d was not due at all, or again: %s", s.audience, i, e.XID, e)
 			return
@@ -166,7 +169,7 @@ func (c *convergence) audit(t *testing.T, s *span, d *dues) {
 			t.Errorf("%s: event %d of transaction %d: %s: %s", s.audience, i, e.XID, wrong, e)
 			return
 		}
-		next[e.XID]++
+		next[e.XID] = n + 1
 		c.audited++
 	}
 	for xid, list := range d.by {

@@ -188,13 +188,9 @@ func (c *convergenceClient) event(t testing.TB, f frame, e *channelEvent) {
 	c.test.events[f.event]++
 	switch f.event {
 	case "ready":
-		if !e.Resumed {
-			for name := range c.audiences {
-				c.begin(t, name)
-			}
-		}
+		c.ready(t, e.Resumed)
 	case "end":
-		t.Logf("client %d: end %s", c.number, e.Reason)
+		c.test.reasons[e.Reason]++
 	case "reset":
 		c.reset(t, e)
 	case "snapshot":
@@ -207,6 +203,21 @@ func (c *convergenceClient) event(t testing.TB, f frame, e *channelEvent) {
 	case "message":
 	default:
 		t.Fatalf("client %d: an event of an unknown kind: %s %s", c.number, f.event, f.data)
+	}
+}
+
+// ready begins anew, or goes on with what it has: also as another user, if the rules do not
+// tell the two apart.
+func (c *convergenceClient) ready(t testing.TB, resumed bool) {
+	t.Helper()
+	for name, a := range c.audiences {
+		switch {
+		case !resumed:
+			c.begin(t, name)
+		case c.spans[name] == nil:
+			c.test.alike++
+			c.spans[name] = &span{audience: a}
+		}
 	}
 }
 

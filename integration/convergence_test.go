@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -37,10 +38,10 @@ type convergence struct {
 	journals    map[string]*journal
 	commits     map[uint32]change.LSN
 
-	events, resets                              map[string]int
+	events, resets, reasons                     map[string]int
 	reconnects, snapshots, snapshotRows, ends   int
 	fetches, quiet, compared, rows, become, out int
-	audited                                     int
+	audited, alike                              int
 }
 
 // Whatever happens to rows, and to the connections: at every quiet point each client's view,
@@ -70,7 +71,7 @@ func newConvergence(t *testing.T, seed uint64) *convergence {
 	t.Helper()
 	db := newDatabase(t, convergenceSQL()...)
 	c := &convergence{db: db, random: rand.New(rand.NewPCG(seed, 1)), conn: db.conn(t),
-		snapshotted: map[string]map[string]bool{}, events: map[string]int{}, resets: map[string]int{}}
+		snapshotted: map[string]map[string]bool{}, events: map[string]int{}, resets: map[string]int{}, reasons: map[string]int{}}
 	c.relay = startRelay(t, db, convergenceConfig())
 	c.oracle = newOracle(t, db)
 	for range convergenceClients {
@@ -100,7 +101,7 @@ func (c *convergence) join(t testing.TB) {
 // round writes while clients come and go, and compares when all is quiet.
 func (c *convergence) round(t *testing.T, writers []*convergenceWriter, round int) {
 	t.Helper()
-	done, failed := startWriting(t.Context(), writers, convergenceTransactions)
+	done, failed := startWriting(t, writers, convergenceTransactions)
 	for busy := true; busy; {
 		select {
 		case <-done:
@@ -265,9 +266,14 @@ func (c *convergence) report(t *testing.T, writers []*convergenceWriter) {
 	for _, w := range writers {
 		commits, rollbacks, truncates = commits+w.commits, rollbacks+w.rollbacks, truncates+w.truncates
 	}
-	t.Logf("%d commits, %d rollbacks, %d truncates; %d clients: %d reconnects, %d snapshots with %d rows, %d fetches, %d users changed (%d were refused), %d streams ended by walrelay",
-		commits, rollbacks, truncates, len(c.clients), c.reconnects, c.snapshots, c.snapshotRows, c.fetches, c.become, c.out, c.ends)
-	t.Logf("events %v, resets %v; %d quiet points, %d views with %d rows compared; %d events audited in %d spans", c.events, c.resets, c.quiet, c.compared, c.rows, c.audited, len(c.ended))
+	t.Logf("%d commits, %d rollbacks, %d truncates; %d clients: %d reconnects, %d snapshots with %d rows, %d fetches, %d users changed (%d channels noticed nothing, %d were refused), %d streams ended by walrelay",
+		commits, rollbacks, truncates, len(c.clients), c.reconnects, c.snapshots, c.snapshotRows, c.fetches, c.become, c.alike, c.out, c.ends)
+	for _, line := range c.relay.stderr.lines() {
+		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+			t.Log(line)
+		}
+	}
+	t.Logf("events %v, resets %v, ends %v; %d quiet points, %d views with %d rows compared; %d events audited in %d spans", c.events, c.resets, c.reasons, c.quiet, c.compared, c.rows, c.audited, len(c.ended))
 	for what, n := range map[string]int{"snapshots": c.snapshots, "reconnects": c.reconnects, "truncates": c.resets["truncate"], "changes of users": c.become,
 		"inserts": c.events["insert"], "updates": c.events["update"], "deletes": c.events["delete"], "rows at quiet points": c.rows} {
 		if n < 10 {

@@ -33,8 +33,11 @@ func newConvergenceWriter(t testing.TB, db *database, seed, number uint64) *conv
 
 // startWriting lets each write so many transactions. done is closed behind the last one; then
 // failed gives an error that is none of those that concurrent writers have.
-func startWriting(ctx context.Context, writers []*convergenceWriter, transactions int) (done chan struct{}, failed func() error) {
+func startWriting(t testing.TB, writers []*convergenceWriter, transactions int) (done chan struct{}, failed func() error) {
+	t.Helper()
+	ctx := t.Context()
 	done = make(chan struct{})
+	t.Cleanup(func() { <-done })
 	errs := make([]error, len(writers))
 	var all sync.WaitGroup
 	for i, w := range writers {
