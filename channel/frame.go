@@ -35,6 +35,9 @@ type Frame struct {
 	HasID         bool
 }
 
+// idAt is the offset of the id line in place of the blank line behind the data.
+func (f *Frame) idAt() uint32 { return f.DataEnd + 1 }
+
 // EventKind is the name of an event in one byte.
 type EventKind uint8
 
@@ -102,7 +105,6 @@ func (r *Run) after(p change.Position) *Run {
 type runBuffer struct {
 	buf    []byte
 	frames []Frame
-	idAt   int // where the last frame's id line begins
 	commit time.Time
 }
 
@@ -113,8 +115,7 @@ func (b *runBuffer) add(kind EventKind, data []byte, at change.Position, tag str
 	}
 	b.event(kind, data, at)
 	f := &b.frames[len(b.frames)-1]
-	b.idAt = len(b.buf) - 1 // over the blank line's newline
-	b.buf = append(b.buf[:b.idAt], "id: "...)
+	b.buf = append(b.buf[:f.idAt()], "id: "...)
 	b.buf = at.Append(b.buf)
 	b.buf = append(b.buf, '.')
 	b.buf = append(b.buf, tag...)
@@ -137,7 +138,7 @@ func (b *runBuffer) event(kind EventKind, data []byte, at change.Position) {
 func (b *runBuffer) dropLastID() {
 	f := &b.frames[len(b.frames)-1]
 	if f.HasID {
-		b.buf = append(b.buf[:b.idAt], '\n')
+		b.buf = append(b.buf[:f.idAt()], '\n')
 		f.End, f.HasID = uint32(len(b.buf)), false
 	}
 }
@@ -167,21 +168,52 @@ func (b *runBuffer) dropAt(at change.Position) (bytes int) {
 	return bytes
 }
 
+// load fills an empty buffer with the frames of a run.
+func (b *runBuffer) load(r *Run) {
+	b.buf, b.frames, b.commit = append(b.buf, r.Bytes...), append(b.frames, r.Frames...), r.Commit
+}
+
 // seal returns the frames as a run and empties the buffer.
 func (b *runBuffer) seal() *Run {
-	var r *Run
-	if len(b.frames) == 1 { // as most are where every user is an audience
-		one := &struct {
-			Run
-			frame [1]Frame
-		}{frame: [1]Frame{b.frames[0]}}
-		r, one.Frames = &one.Run, one.frame[:]
-	} else {
-		r = &Run{Frames: append(make([]Frame, 0, len(b.frames)), b.frames...)}
-	}
-	r.Bytes, r.Commit = append(make([]byte, 0, len(b.buf)), b.buf...), b.commit
+	r := newRun(len(b.frames), len(b.buf))
+	copy(r.Frames, b.frames)
+	copy(r.Bytes, b.buf)
+	r.Commit = b.commit
 	b.buf, b.frames, b.commit = b.buf[:0], b.frames[:0], time.Time{}
 	return r
+}
+
+// newRun makes a run of so many frames and bytes. One of a single frame, as most are where every
+// user is an audience, is one piece of memory, unless it is large. The sizes are such that little of
+// what Go sets apart for them is left over.
+func newRun(frames, bytes int) *Run {
+	switch {
+	case frames != 1 || bytes > 656:
+		return &Run{Bytes: make([]byte, bytes), Frames: make([]Frame, frames)}
+	case bytes <= 152:
+		b := &block[[152]byte]{}
+		return b.with(b.text[:bytes])
+	case bytes <= 280:
+		b := &block[[280]byte]{}
+		return b.with(b.text[:bytes])
+	case bytes <= 408:
+		b := &block[[408]byte]{}
+		return b.with(b.text[:bytes])
+	}
+	b := &block[[656]byte]{}
+	return b.with(b.text[:bytes])
+}
+
+// block is the memory of a run with one frame.
+type block[T any] struct {
+	Run
+	frame [1]Frame
+	text  T
+}
+
+func (b *block[T]) with(text []byte) *Run {
+	b.Bytes, b.Frames = text, b.frame[:]
+	return &b.Run
 }
 
 // appendAt appends a commit time as to_jsonb writes a timestamptz in UTC, always

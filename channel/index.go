@@ -23,6 +23,7 @@ type index struct {
 	large   []*riddenView // those of touched whose frames have grown to maxRun
 	pending int           // bytes of the frames not yet handed out
 	free    []*runBuffer
+	single  runBuffer     // where the only frames of views are made
 	cuts    []*riddenView // views that were cut off in the batch
 	// bare: frames get no id, because none of them says what the client has.
 	bare bool
@@ -31,15 +32,26 @@ type index struct {
 // riddenView is a view with the subscribers of this lane.
 type riddenView struct {
 	view *view
+	// tag is that of the view.
+	tag [tagLen]byte
 	// seats are its places in the views of its audiences, in their order.
 	seats []seat
 	// Invariant: subs[i].slot == i.
 	subs []*Subscriber
-	out  *runBuffer // nil while nothing is pending
-	// touched: the view is in index.touched, as it is while out is not nil.
+	// What is pending is one, a single frame, or out. Both nil: nothing is.
+	one *Run
+	out *runBuffer
+	// many: it had several frames the last time, so that there is no use in making the first one
+	// by itself.
+	many bool
+	// touched: the view is in index.touched, as it is while something is pending.
 	touched bool
 	// cut is set while the view gets nothing more in this batch: what follows needs a snapshot.
 	cut *cut
+	// aSub and aSeat are the memory of subs and seats while they have one element, as most have
+	// where every user is an audience.
+	aSub  [1]*Subscriber
+	aSeat [1]seat
 }
 
 // seat is a view's place among those of an audience. Invariant: audience.views[slot] is
@@ -89,16 +101,24 @@ func (x *index) forget(keep func(*Rule) bool) {
 func (x *index) join(s *Subscriber) {
 	v := x.views[s.view]
 	if v == nil {
-		v = &riddenView{view: s.view, seats: make([]seat, len(s.view.audiences))}
-		x.views[s.view] = v
-		for i, a := range s.view.audiences {
-			ia := x.audience(a)
-			v.seats[i] = seat{ia, len(ia.views)}
-			ia.views = append(ia.views, viewSeat{v, i})
-		}
+		v = x.view(s.view)
 	}
 	s.slot = len(v.subs)
 	v.subs = append(v.subs, s)
+}
+
+// view is v's place in the index, with its audiences.
+func (x *index) view(of *view) *riddenView {
+	v := &riddenView{view: of}
+	copy(v.tag[:], of.tag)
+	v.subs, v.seats = v.aSub[:0], v.aSeat[:0]
+	x.views[of] = v
+	for i, a := range of.audiences {
+		ia := x.audience(a)
+		v.seats = append(v.seats, seat{ia, len(ia.views)})
+		ia.views = append(ia.views, viewSeat{v, i})
+	}
+	return v
 }
 
 // audience is a's place in the index, made at its first view.
@@ -164,8 +184,12 @@ func (x *index) cutOff(v *riddenView, a *audience, reason Reason, at change.Posi
 	if v.cut == nil {
 		v.cut = &cut{at: at, why: map[*audience]Reason{}}
 		x.cuts = append(x.cuts, v)
-		if v.out != nil {
+		switch {
+		case v.out != nil:
 			x.pending -= v.out.dropAt(at)
+		case v.one != nil && v.one.last() == at:
+			x.pending -= len(v.one.Bytes)
+			v.one = nil
 		}
 	}
 	if _, ok := v.cut.why[a]; !ok {
@@ -178,16 +202,19 @@ func (x *index) add(v *riddenView, kind EventKind, data []byte, at change.Positi
 	if v.cut != nil {
 		return
 	}
+	if !v.touched {
+		v.touched = true
+		x.touched = append(x.touched, v)
+	}
+	if v.out == nil && v.one == nil && !v.many && !x.bare {
+		x.single.commit = commit
+		x.single.add(kind, data, at, string(v.tag[:]))
+		v.one = x.single.seal()
+		x.grow(v, 0, len(v.one.Bytes))
+		return
+	}
 	if v.out == nil {
-		if n := len(x.free); n > 0 {
-			v.out, x.free = x.free[n-1], x.free[:n-1]
-		} else {
-			v.out = &runBuffer{buf: make([]byte, 0, 1024), frames: make([]Frame, 0, 4)}
-		}
-		if !v.touched {
-			v.touched = true
-			x.touched = append(x.touched, v)
-		}
+		x.begin(v)
 	}
 	if len(v.out.frames) == 0 {
 		v.out.commit = commit
@@ -196,24 +223,54 @@ func (x *index) add(v *riddenView, kind EventKind, data []byte, at change.Positi
 	if x.bare {
 		v.out.event(kind, data, at)
 	} else {
-		v.out.add(kind, data, at, v.view.tag)
+		v.out.add(kind, data, at, string(v.tag[:]))
 	}
-	x.pending += len(v.out.buf) - was
-	if was < maxRun && len(v.out.buf) >= maxRun {
+	x.grow(v, was, len(v.out.buf))
+}
+
+// begin gives a view a buffer for several frames, with the one that it has.
+func (x *index) begin(v *riddenView) {
+	if n := len(x.free); n > 0 {
+		v.out, x.free = x.free[n-1], x.free[:n-1]
+	} else {
+		v.out = &runBuffer{buf: make([]byte, 0, 1024), frames: make([]Frame, 0, 4)}
+	}
+	if v.one != nil {
+		v.out.load(v.one)
+		v.one = nil
+	}
+}
+
+// grow counts what a view has pending.
+func (x *index) grow(v *riddenView, was, is int) {
+	x.pending += is - was
+	if was < maxRun && is >= maxRun {
 		x.large = append(x.large, v)
 	}
 }
 
-// take seals the view's pending frames and gives the buffer back.
+// take returns the view's pending frames, nil if there are none, and gives the buffer back.
 func (x *index) take(v *riddenView) *Run {
+	if r := v.one; r != nil {
+		v.one = nil
+		x.pending -= len(r.Bytes)
+		return r
+	}
 	out := v.out
-	v.out = nil
+	if out == nil {
+		return nil
+	}
+	v.out, v.many = nil, len(out.frames) > 1
 	x.pending -= len(out.buf)
 	keep := len(x.free) < maxFreeBuffers && cap(out.buf) <= 2*maxRun
-	if !keep && 2*len(out.buf) >= cap(out.buf) { // a copy would save little
+	var r *Run
+	switch {
+	case len(out.frames) == 0: // the view was cut off
+	case !keep && 2*len(out.buf) >= cap(out.buf): // a copy would save little
 		return &Run{Bytes: out.buf, Frames: out.frames, Commit: out.commit}
+	default:
+		r = out.seal()
 	}
-	r := out.seal()
 	if keep {
 		x.free = append(x.free, out)
 	}

@@ -192,14 +192,10 @@ func (l *lane) flushLarge() {
 }
 
 func (l *lane) handOut(v *riddenView) {
-	if v.out == nil { // it was large
-		return
-	}
-	if len(v.out.frames) == 0 { // it was cut off
-		l.index.take(v)
-		return
-	}
 	run := l.index.take(v)
+	if run == nil { // it was large, or cut off
+		return
+	}
 	l.hub.stats.events.Add(uint64(len(run.Frames) * len(v.subs)))
 	l.deliver(v, run, l.queued)
 }

@@ -157,8 +157,10 @@ func (m *matcher) emit(r *boundRule, a *indexedAudience, kind EventKind) {
 	if a.gate.holds(m.change) {
 		return
 	}
-	if s := (sharing{kind, &a.head[0]}); s != m.shared || a.tail != nil {
-		m.shared = s
+	// With parameters an audience has data of its own. Without, what all of them share is not
+	// looked for in each: there may be very many.
+	if r.rule.head == nil || m.shared.head == nil || m.shared.kind != kind {
+		m.shared = sharing{kind, &a.head[0]}
 		m.data = append(append(m.data[:0], a.head...), eventNames[kind]...)
 		m.data = append(append(m.data, '"'), m.bodyOf(r, kind)...)
 		m.data = append(m.data, a.tail...)

@@ -13,6 +13,7 @@ type indexedRule struct {
 	audiences map[string]*indexedAudience // by audience.id
 	// postings of each disjunct, by key.
 	postings []map[string][]posting
+	exact    []bool // by disjunct, see filter.Program.Exact
 	// images are the old and the new row of the change that is being matched, found the
 	// audiences that each belongs to, matched the number of the change.
 	images  [2]*filter.Image
@@ -65,6 +66,7 @@ func newIndexedRule(r *Rule) *indexedRule {
 	ir.postings = make([]map[string][]posting, r.Program.Disjuncts())
 	for d := range ir.postings {
 		ir.postings[d] = map[string][]posting{}
+		ir.exact = append(ir.exact, r.Program.Exact(d))
 	}
 	return ir
 }
@@ -150,7 +152,7 @@ func (r *indexedRule) meet(side, disjunct int, under []posting) {
 	im := r.images[side]
 	for _, p := range under {
 		a := p.audience
-		if a.met[side] != r.matched && a.binding.Residual(disjunct, im) == filter.True {
+		if a.met[side] != r.matched && (r.exact[disjunct] || a.binding.Residual(disjunct, im) == filter.True) {
 			a.met[side] = r.matched
 			r.found[side] = append(r.found[side], a)
 		}

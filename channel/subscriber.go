@@ -30,6 +30,7 @@ type Subscriber struct {
 	// back, except by a reset of a client that was ahead of the log.
 	at     change.Position
 	queue  []*Run
+	out    []*Run // what Take returned last; its memory is queue's next
 	queued int // bytes in queue
 	taken  int // bytes of the runs that the owner is writing
 	behind bool
@@ -43,16 +44,23 @@ type Subscriber struct {
 	end     string
 }
 
+// maxSpareQueue is the number of runs for which a subscriber keeps memory without need.
+const maxSpareQueue = 16
+
 // Changed has a value when there is something to Take or the stream has ended.
 func (s *Subscriber) Changed() <-chan struct{} { return s.wake }
 
-// Take returns everything queued. The runs of the call before count as written
-// now. An owner calls it until it returns nothing: that is what lets a subscriber
-// whose queue was full go on.
+// Take returns everything queued, in a slice that is the owner's until the next Take. The runs
+// of the call before count as written now. An owner calls it until it returns nothing: that
+// is what lets a subscriber whose queue was full go on.
 func (s *Subscriber) Take() []*Run {
 	s.mu.Lock()
 	runs := s.queue
-	s.taken, s.queue, s.queued = s.queued, nil, 0
+	clear(s.out) // the owner is done with it: the memory is for what comes next
+	s.taken, s.queue, s.out, s.queued = s.queued, s.out[:0], runs, 0
+	if cap(runs) > maxSpareQueue {
+		s.out = nil
+	}
 	again := s.behind && len(runs) == 0 && !s.closed
 	if again {
 		s.behind = false

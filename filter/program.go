@@ -126,6 +126,10 @@ func (p *Program) ReadsUser() bool {
 // parameters has one, without a key: its one audience is everybody.
 func (p *Program) Disjuncts() int { return len(p.disjuncts) }
 
+// Exact reports that a disjunct has no residual: a row that has Once and one of the postings has it
+// all.
+func (p *Program) Exact(disjunct int) bool { return len(p.disjuncts[disjunct].rest) == 0 }
+
 // Fingerprint changes whenever the rule would give another verdict for some row.
 func (p *Program) Fingerprint() string { return p.print }
 
