@@ -10,9 +10,35 @@
 //     401, a browser's EventSource stops), or with any other error (transient: the
 //     browser is told to come back). It never answers with claims of which it is
 //     not sure.
-//   - Neither cookies nor tokens leave the package: not in errors, not in logs.
+//   - Neither cookies nor tokens leave the package: not in errors, not in logs. A
+//     [Secret] shows itself to nobody. What is wrong with a cookie is a [Reason].
+//
+// # Decoders
+//
+// A decoder checks and opens the cookies of one framework: it is pure, and the clock
+// comes from outside. What it answers is either the key of a row or a session of its
+// own, and when it ends.
+//
+//	Cookie headers --jar.candidates--> cookie --decoder.decode--> decoded --storeKey, storeHash--> key of the row
+//	                 names, chunks             MAC, then the rest           `from`, `hash`
+//	                                                      column of the row --payloadDecoder--> session
+//
+// All of them keep to these rules, whatever the framework itself lets pass:
+//
+//   - MAC before anything else: nothing is decrypted, unpacked or parsed that no key
+//     has sealed. Envelopes that must be read to find the MAC are read within the
+//     limits. Comparison is in constant time, and all keys of a ring are tried alike.
+//   - The text of a signature has one spelling. Tags and IVs have their full length.
+//   - A cookie that was made for another name is refused where the framework binds it
+//     to one.
+//   - 16 KiB come in, 256 KiB are unpacked, 64 levels and 16384 values are read.
+//     What a length announces is never allocated before it is there.
+//   - Marshal, pickle and PHP objects are never loaded. Gob and Erlang terms are read
+//     by our own readers: plain values only.
+//   - Errors are made of constants. No byte of a cookie, a key or a payload can be in
+//     one.
 //
 // This version has one resolver, [Anonymous]. It reads no session, so every
 // channel that asks who the user is must be refused when the configuration is
-// read.
+// read. The decoders are not asked by it yet.
 package auth
