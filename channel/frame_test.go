@@ -12,6 +12,26 @@ import (
 	"github.com/walrelay/walrelay/change"
 )
 
+// TestFrameBytes: an id stands on a line of its own behind the data, in the last frame of a position
+// only.
+func TestFrameBytes(t *testing.T) {
+	b := &runBuffer{}
+	b.add(EventDelete, []byte(`{"a":1}`), change.Position{Commit: 0x10, Index: 1}, "tag")
+	b.add(EventInsert, []byte(`{"a":2}`), change.Position{Commit: 0x10, Index: 1}, "tag")
+	b.add(EventUpdate, []byte(`{"a":2}`), change.Position{Commit: 0x10, Index: 2}, "tag")
+	b.idOnly(change.Position{Commit: 0x20}, "tag")
+	r := b.seal()
+	const want = "event: delete\ndata: {\"a\":1}\n\nevent: insert\ndata: {\"a\":2}\nid: 0/10.1.tag\n\nevent: update\ndata: {\"a\":2}\nid: 0/10.2.tag\n\nid: 0/20.0.tag\n\n"
+	if string(r.Bytes) != want {
+		t.Errorf("got %q\nwant %q", r.Bytes, want)
+	}
+	for i, id := range []string{"", "0/10.1.tag", "0/10.2.tag", "0/20.0.tag"} {
+		if e := r.Event(i); e.ID != id {
+			t.Errorf("event %d has the id %q, want %q", i, e.ID, id)
+		}
+	}
+}
+
 // TestPendingRuns: what a view gets does not depend on how its frames are kept until they are handed
 // out: the only one, several, of one position or of several, small and large, after flushes with few
 // and with many.

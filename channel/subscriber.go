@@ -31,8 +31,8 @@ type Subscriber struct {
 	at     change.Position
 	queue  []*Run
 	out    []*Run // what Take returned last; its memory is queue's next
-	queued int // bytes in queue
-	taken  int // bytes of the runs that the owner is writing
+	queued int    // bytes in queue
+	taken  int    // bytes of the runs that the owner is writing
 	behind bool
 	// held: it waits for a snapshot and must not be told an id.
 	held bool
