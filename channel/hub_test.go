@@ -347,6 +347,9 @@ func TestResets(t *testing.T) {
 		for id, reason := range map[string]string{
 			"0/F0.0." + tag:    "expired",
 			"0/100.0.zzzzzz":   "view",
+			"0/F0.0.zzzzzz":    "expired",
+			"0/E0.0.zzzzzz":    "expired",
+			"0/E0.0." + old:    "gap",
 			"0/100.0." + old:   "gap",
 			"0/F0":             "expired",
 			"0/E0":             "gap",

@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 
+	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/eventlog"
 	"github.com/walrelay/walrelay/filter"
 )
@@ -161,29 +162,35 @@ func (h *Hub) resumable(v *view, lastEventID string) (EventID, Reason) {
 		h.log.Debug("client gets reset: its last event id is not understood", "cause", err)
 		return id, ReasonUnknownID
 	}
-	if id.Tag != "" && id.Tag != v.tag {
-		for _, e := range h.events.History() {
-			if viewTag(v.audiences, e.Lineage) == id.Tag {
-				return id, Reason(e.Reason)
-			}
+	floor := h.events.Bounds().Floor
+	if id.Tag != v.tag {
+		if reason := h.ended(v, id, floor); reason != "" {
+			return id, reason
 		}
-		return id, ReasonView
 	}
-	if id.At.Less(h.events.Bounds().Floor) {
-		return id, h.belowFloor(id)
+	switch {
+	case id.At.Less(floor):
+		return id, ReasonExpired
+	case id.Tag != "" && id.Tag != v.tag: // other rules or claims, or another log
+		return id, ReasonView
 	}
 	return id, ""
 }
 
-// belowFloor is why an id of this log, or one without tag, is older than what the log
-// has: it aged out, or, without tag, it may be of a generation that has ended.
-func (h *Hub) belowFloor(id EventID) Reason {
-	if id.Tag == "" {
-		for _, e := range h.events.History() {
-			if id.At.Compare(e.Last) <= 0 {
-				return Reason(e.Reason)
+// ended is why an id cannot be continued that is of a generation of the log that has
+// ended, as its tag says. One without tag may be: if it lies below what the log has now,
+// or in another past, which had that position too.
+func (h *Hub) ended(v *view, id EventID, floor change.Position) Reason {
+	for _, e := range h.events.History() {
+		reason := Reason(e.Reason)
+		switch {
+		case id.Tag != "":
+			if viewTag(v.audiences, e.Lineage) == id.Tag {
+				return reason
 			}
+		case id.At.Compare(e.Last) <= 0 && (reason == ReasonLineage || id.At.Less(floor)):
+			return reason
 		}
 	}
-	return ReasonExpired
+	return ""
 }

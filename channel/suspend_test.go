@@ -195,6 +195,50 @@ func TestTagKnowsItsBirth(t *testing.T) {
 	}
 }
 
+// TestTagKnowsItsLog: a log that was removed and made anew counts the same numbers again,
+// and is another. One of before there were names keeps its tags.
+func TestTagKnowsItsLog(t *testing.T) {
+	lin := eventlog.Lineage{SystemID: "1", Timeline: 1, Born: 1, Generation: 1}
+	if got := viewTag(nil, lin); got != "r4be9c" {
+		t.Errorf("without a name: %s", got)
+	}
+	one, other := lin, lin
+	one.Nonce, other.Nonce = "ONE", "OTHER"
+	if a, b := viewTag(nil, one), viewTag(nil, other); a == b || a == viewTag(nil, lin) {
+		t.Errorf("%s of the one, %s of the other", a, b)
+	}
+}
+
+// TestBareLSNOfAnotherPast: a page was rendered on a server whose past has ended since. The
+// log has that position too by now, but of another past.
+func TestBareLSNOfAnotherPast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{})
+		defer h.run()()
+		for i := range 20 {
+			h.tx(insert(i, 1, "old"))
+		}
+		synctest.Wait()
+		ended := h.log.bounds.Last
+		h.beginBelow(0x120)
+		h.log.update(func() { h.log.history[0].Last = ended })
+		for i := range 40 {
+			h.tx(insert(100+i, 1, "new"))
+		}
+		synctest.Wait()
+		if got := drain(h.subscribe("0/200", "all")); len(got) != 2 || !strings.Contains(got[1], `"reason":"lineage"`) {
+			t.Errorf("at 0/200, which the ended past had: %d events, the first %s", len(got), got[0])
+		}
+		if got := drain(h.subscribe(change.Position{Commit: ended.Commit, Index: 1}.String(), "all")); !strings.Contains(got[0], `"resumed":true`) {
+			t.Errorf("behind its end: %q", got[0])
+		}
+		h.log.update(func() { h.log.history[0].Reason = "gap" }) // the same past
+		if got := drain(h.subscribe("0/200", "all")); !strings.Contains(got[0], `"resumed":true`) {
+			t.Errorf("after a gap: %q", got[0])
+		}
+	})
+}
+
 // slowHistory makes every read of old batches cost time.
 type slowHistory struct{ *memLog }
 

@@ -67,6 +67,7 @@ func viewTag(audiences []*audience, lin eventlog.Lineage) string {
 	h.Write([]byte(lin.SystemID))
 	h.Write(binary.BigEndian.AppendUint32(nil, lin.Born))
 	h.Write(binary.BigEndian.AppendUint32(nil, lin.Generation))
+	h.Write([]byte(lin.Nonce)) // nothing where an older version began it: its ids stay good
 	writeAudiences(h, audiences)
 	return tagEncoding.EncodeToString(h.Sum(nil)[:5])[:tagLen]
 }

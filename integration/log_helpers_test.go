@@ -78,6 +78,9 @@ func (w *witness) frame(t testing.TB, f frame) (reset string) {
 		w.silent = !e.Resumed
 	case "reset":
 		w.next, w.silent = 0, false
+		if e.Reason == "view" { // of a new log, which may have the last rows before it once more
+			w.last = 0
+		}
 		return e.Reason
 	case "insert":
 		id := idOf(e)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,14 +32,14 @@ var losses = []loss{
 	{"away for too long", (*chaos).awayTooLong},
 }
 
-// everybodyOnce: every subscriber is reset exactly once.
-func everybodyOnce(reason string) judgement {
+// everybodyOnce: every subscriber is reset exactly once, for one of the reasons.
+func everybodyOnce(reasons ...string) judgement {
 	return func(_ *sufferer, got []stretch) string {
 		resets := resetsOf(got)
-		if len(resets) == 1 && got[resets[0]].how == reason {
+		if len(resets) == 1 && slices.Contains(reasons, got[resets[0]].how) {
 			return ""
 		}
-		return fmt.Sprintf("%d resets, want one %s: %s", len(resets), reason, describe(got))
+		return fmt.Sprintf("%d resets, want one of %v: %s", len(resets), reasons, describe(got))
 	}
 }
 
@@ -77,34 +78,17 @@ func (c *chaos) slotDropped() judgement {
 }
 
 // logWiped removes the log while the slot stays: the log begins anew at what the slot
-// has confirmed. Ids from before have expired.
-//
-// A log without a memory counts its generations from 1 again, so ids of a later
-// generation look as if they came from other rules.
+// has confirmed. Ids from before that have expired, those from there on are another log's.
 func (c *chaos) logWiped() judgement {
 	c.must(c.cluster.StartAgain(c.t.Context()))
 	c.victim.kill()
 	c.db.waitSlotFree(c.t)
 	c.rest(0, 500*time.Millisecond)
-	floor := c.db.confirmed(c.t)
 	c.must(os.RemoveAll(c.r.logDir))
 	c.victim.start("")
 	c.r.waitReady(c.t)
-	if c.generation > 1 {
-		c.generation = 1
-		return everybodyOnce("view")
-	}
-	return func(_ *sufferer, got []stretch) string {
-		resets := resetsOf(got)
-		if len(resets) == 0 {
-			return ""
-		}
-		i := resets[0]
-		if len(resets) > 1 || got[i].how != "expired" || i == 0 || !got[i-1].to.Less(change.Before(floor)) {
-			return fmt.Sprintf("the log began anew at %s: %s", floor, describe(got))
-		}
-		return ""
-	}
+	c.generation = 1
+	return everybodyOnce("expired", "view")
 }
 
 // awayTooLong keeps some away until the log has dropped what they miss. All others,
