@@ -70,8 +70,8 @@ func hubRule(compiled compiledRule, table *replication.Table) *channel.Rule {
 }
 
 // learn takes in what the catalog says of the tables. At the start a rule that does not fit is an
-// error; later its channel keeps the rule that it has, which then judges no rows of the altered table
-// and says so.
+// error; later its channel serves nobody until the table or the rule fits again: not all that makes
+// a rule unfit, such as a collation, shows in the rows. A channel whose table is not known keeps its rule.
 func (b *ruleBook) learn(tables map[string]*replication.Table) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,7 +87,8 @@ func (b *ruleBook) learn(tables map[string]*replication.Table) error {
 		b.log.Error("a table was altered so that rules on it cannot be used", "cause", err)
 	}
 	for i := range rules {
-		if rules[i].Program == nil && i < len(b.rules) {
+		c := rules[i].Channel
+		if rules[i].Program == nil && tables[c.Schema+"."+c.Table] == nil && i < len(b.rules) {
 			rules[i].Program = b.rules[i].Program
 		}
 	}

@@ -15,7 +15,11 @@ func (l *lane) cutOff() {
 		c := v.cut
 		v.cut = nil
 		known := before(c.at)
-		run := l.hub.cutRun(v.view, c, l == l.hub.live || !known.Less(l.hub.events.InMemory()))
+		near := l == l.hub.live || !known.Less(l.hub.events.InMemory())
+		run := l.hub.cutRun(v.view, c, near)
+		if live := l.hub.live.position(); !near && known.Less(live) { // all channels begin again
+			known = live
+		}
 		for len(v.subs) > 0 {
 			s := v.subs[len(v.subs)-1]
 			l.index.leave(s)
@@ -23,7 +27,7 @@ func (l *lane) cutOff() {
 			if have := s.position(); at.Less(have) { // it came back with an id behind the cut
 				at = have
 			}
-			l.hub.renew(s, run, at, false)
+			l.hub.renew(s, run, at, !near)
 		}
 	}
 	l.index.cuts = l.index.cuts[:0]

@@ -70,6 +70,7 @@ type Hub struct {
 
 	mu      sync.Mutex
 	rules   []*Rule
+	serial  uint64 // of the newest rule
 	running bool
 	ctx     context.Context // of Run; ends the catch-up lanes
 	lanes   sync.WaitGroup  // catch-up lanes
@@ -106,7 +107,7 @@ func New(o Options) *Hub {
 		renewSlots: make(chan struct{}, maxRenewals), recent: &recent{events: o.Log},
 		views: map[string]*view{}, members: map[*Subscriber]struct{}{}, scans: map[*Rule]int{}, renewing: map[*view]*renewals{}}
 	h.stats.init()
-	h.rules = prepared(o.Rules, nil)
+	h.rules = h.prepared(o.Rules, nil)
 	return h
 }
 

@@ -35,6 +35,9 @@ func (l *lane) cross(to change.Position) {
 		l.crossings = l.crossings[1:]
 		for _, r := range c.rules {
 			for _, a := range r.audiences {
+				if a.gate.passed(c.at) {
+					continue
+				}
 				l.match.reset(a, ReasonGap, c.at)
 			}
 		}

@@ -207,11 +207,16 @@ func (m *matcher) appendRow(dst []byte, r *boundRule, absent string) []byte {
 // behind the change has the reset too.
 func (m *matcher) suspend(r *indexedRule) {
 	m.hub.stats.undecided.Add(1)
-	if r.suspended++; r.suspended > 1 {
+	if r.suspended++; r.suspended > 1 && !m.index.bare {
 		return
 	}
-	m.suspended = append(m.suspended, r)
+	if r.suspended == 1 {
+		m.suspended = append(m.suspended, r)
+	}
 	for _, a := range r.audiences {
+		if a.gate.holds(m.change) {
+			continue
+		}
 		m.reset(a, ReasonGap, m.change.Position)
 	}
 }

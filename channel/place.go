@@ -56,7 +56,7 @@ func (h *Hub) waitAhead(s *Subscriber, id EventID) {
 		h.live.post(func() {
 			switch {
 			case !h.live.at.Less(s.position()):
-			case !following || !h.following():
+			case !following || !h.following(), !s.rides(h.live): // off the lane it waits for a snapshot
 				h.waitAhead(s, id)
 			default:
 				h.live.index.leave(s)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/filter"
 )
 
 // endRules ends a stream whose channels are not what they were: the client comes back and is
@@ -13,11 +14,12 @@ const endRules = "rules_changed"
 
 // prepared makes the rules ready, and keeps those that are what they were: their audiences and
 // views go on.
-func prepared(rules, old []*Rule) []*Rule {
+func (h *Hub) prepared(rules, old []*Rule) []*Rule {
 	out := slices.Clone(rules)
 	for i, r := range out {
 		r.prepare()
-		r.order = i
+		h.serial++
+		r.order, r.serial = i, h.serial
 		for _, o := range old {
 			if same(o, r) {
 				out[i] = o
@@ -29,8 +31,18 @@ func prepared(rules, old []*Rule) []*Rule {
 
 // same reports whether an old rule can stay in the place of a new one.
 func same(old, r *Rule) bool {
-	return old.order == r.order && old.Name == r.Name && old.print == r.print && (old.Program == nil) == (r.Program == nil) &&
+	return old.order == r.order && old.Name == r.Name && old.print == r.print && sameParams(old.Program, r.Program) &&
 		old.Snapshot == r.Snapshot && (r.Snapshot == 0 || sameRelation(old.Relation, r.Relation))
+}
+
+// sameParams reports whether the same texts are values of the parameters: an enum may have a label more.
+func sameParams(a, b *filter.Program) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.EqualFunc(a.Params(), b.Params(), func(p, q filter.Parameter) bool {
+		return p.Type.Name == q.Type.Name && slices.Equal(p.Type.Labels, q.Type.Labels)
+	})
 }
 
 func sameRelation(a, b *change.Relation) bool { return a == b || a != nil && b != nil && a.ID == b.ID }
@@ -48,7 +60,7 @@ func (h *Hub) currentRules() []*Rule {
 // them. It returns when new subscriptions follow the new rules; open ones follow soon.
 func (h *Hub) SetRules(rules []*Rule) {
 	h.mu.Lock()
-	h.rules = prepared(rules, h.rules)
+	h.rules = h.prepared(rules, h.rules)
 	running := h.running
 	var stale []*Subscriber
 	for s := range h.members {
@@ -85,15 +97,14 @@ func (h *Hub) review(s *Subscriber) {
 		s.finish(endRules)
 		return
 	}
-	rules := h.currentRules()
-	as, err := audiences(rules, s.request)
+	h.live.index.leave(s) // first: whom the rules do not let in gets nothing more
+	s.alight(h.live.at)
+	as, err := audiences(h.currentRules(), s.request)
 	if err != nil {
 		s.finish(h.reviewEnd(err))
 		return
 	}
 	lin := h.events.Bounds().Lineage
-	h.live.index.leave(s)
-	s.alight(h.live.at)
 	was := s.view
 	v := newView(viewKey(as, lin.Generation), as, lin)
 	h.mu.Lock()
@@ -106,7 +117,8 @@ func (h *Hub) review(s *Subscriber) {
 	h.welcome(s, was)
 }
 
-// moveLocked takes a subscriber from its view to another one. h.mu is held.
+// moveLocked takes a subscriber from its view to another one. It has no id before it knows what that
+// changes: one with the new view's tag would be resumed as if it did. h.mu is held.
 func (h *Hub) moveLocked(s *Subscriber, v *view) error {
 	if _, open := h.members[s]; !open {
 		return nil
@@ -114,6 +126,7 @@ func (h *Hub) moveLocked(s *Subscriber, v *view) error {
 	was := s.view
 	s.mu.Lock()
 	err := h.enterViewLocked(s, v)
+	s.held = err == nil
 	s.mu.Unlock()
 	if err == nil {
 		h.leaveViewLocked(was)

@@ -60,6 +60,11 @@ func layout(r *Rule, rel *change.Relation) (l *filter.Layout, broken string) {
 	if err != nil {
 		return nil, err.Error()
 	}
+	for _, i := range rel.Key {
+		if c := &rel.Columns[i]; !c.Identity {
+			return nil, fmt.Sprintf("the replica identity of %s does not carry column %q of the primary key any more, so it cannot be told which row was deleted", rel.FullName(), c.Name)
+		}
+	}
 	if r.Loose {
 		return l, ""
 	}

@@ -16,7 +16,7 @@ const (
 	maxRenewals = 4
 	// maxSnapshotBytes bounds what all snapshots together hold that has not been written yet.
 	maxSnapshotBytes = 256 << 20
-	// snapshotPatience bounds the wait for replication to get to a snapshot.
+	// snapshotPatience bounds how long replication may stand still before a snapshot.
 	snapshotPatience = 15 * time.Second
 	// endSnapshot ends a stream whose snapshot could not be read; the client comes back.
 	endSnapshot = "snapshot_unavailable"
@@ -102,7 +102,7 @@ func (h *Hub) runRenewals(ctx context.Context, v *view, of *renewals) {
 
 // run reads and hands out, or ends the members' streams.
 func (r *renewal) run(ctx context.Context) {
-	r.members = slices.DeleteFunc(r.members, (*Subscriber).isClosed)
+	r.members = slices.DeleteFunc(r.members, (*Subscriber).isOver)
 	if len(r.members) == 0 {
 		return
 	}
@@ -146,7 +146,9 @@ func (r *renewal) read(ctx context.Context) (runs []*Run, at change.Position, er
 	if err := h.awaitLog(ctx, visible.Until); err != nil {
 		return nil, at, err
 	}
-	if at = change.Before(visible.Until); at.Less(r.known) {
+	// An id from beyond the log counts only where it keeps channels without snapshot from
+	// repeating; it is that of all members then.
+	if at = change.Before(visible.Until); at.Less(r.known) && !r.view.onlySnapshots() {
 		at = r.known
 	}
 	late, err := r.replay(ctx, &visible, logged, at)
@@ -172,19 +174,25 @@ func (r *renewal) rows(ctx context.Context, snap Snapshot) ([]*Run, error) {
 	return runs, nil
 }
 
-// awaitLog waits until the log has every commit below an LSN.
+// awaitLog waits until the log has every commit below an LSN. It gives up when replication
+// does not come nearer.
 func (h *Hub) awaitLog(ctx context.Context, until change.LSN) error {
 	patience := time.NewTimer(snapshotPatience)
 	defer patience.Stop()
-	for {
+	for was := change.LSN(0); ; {
 		changed := h.events.Changed()
-		if h.events.Bounds().WAL >= until {
+		wal := h.events.Bounds().WAL
+		if wal >= until {
 			return nil
+		}
+		if wal != was {
+			was = wal
+			patience.Reset(snapshotPatience)
 		}
 		select {
 		case <-changed:
 		case <-patience.C:
-			return fmt.Errorf("replication has not come to %s within %s", until, snapshotPatience)
+			return fmt.Errorf("replication stands at %s, before the snapshot's %s, for %s", wal, until, snapshotPatience)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -206,10 +214,14 @@ func (r *renewal) replay(ctx context.Context, visible *Visibility, logged, to ch
 	if stuck != nil && stuck.Less(from) {
 		from = *stuck
 	}
+	seen := logged
+	if stuck != nil && stuck.Less(seen) {
+		seen = *stuck
+	}
 	p := newReplay(r.hub, r.view, from)
 	for _, st := range p.rider.seats {
 		if st.audience.rule.Snapshot > 0 {
-			st.audience.gate = &gate{visible: visible}
+			st.audience.gate = &gate{visible: visible, known: seen}
 		} else {
 			st.audience.gate = &gate{known: r.known}
 		}

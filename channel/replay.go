@@ -61,7 +61,7 @@ func (p *replay) run(ctx context.Context, to change.Position) (*runBuffer, error
 // judged reports why the stretch cannot be given to anybody.
 func (p *replay) judged(out *runBuffer) error {
 	switch {
-	case len(p.lane.index.cuts) > 0 || len(p.lane.match.suspended) > 0:
+	case len(p.lane.index.cuts) > 0:
 		return errors.New("a change around the snapshot cannot be judged")
 	case len(out.buf) > maxReplay:
 		return fmt.Errorf("more than %d MiB were committed around the snapshot", maxReplay>>20)

@@ -34,6 +34,9 @@ type Rule struct {
 	// order is the rule's place in the configuration: of one change, the events of several
 	// channels come in this order. Set by the hub.
 	order int
+	// serial tells the rule from all others that the hub has or had: one that judges alike may
+	// read its snapshots in another way. Set by the hub.
+	serial uint64
 	// print is the fingerprint, set by the hub.
 	print string
 	// head is that of the audiences of a rule without parameters.

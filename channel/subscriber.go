@@ -34,7 +34,7 @@ type Subscriber struct {
 	queued int    // bytes in queue
 	taken  int    // bytes of the runs that the owner is writing
 	behind bool
-	// held: it waits for a snapshot and must not be told an id.
+	// held: it waits for a snapshot, or for the resets of its new view, and must not be told an id.
 	held bool
 	// written is called once what a snapshot left in the queue has been written, or nobody
 	// will write it: at the Take after the one that took it, with handed set.
@@ -144,7 +144,7 @@ func (s *Subscriber) complete() (EventID, bool) {
 	if len(s.queue) > 0 || s.held {
 		return EventID{}, false
 	}
-	if s.lane == l && s.at.Less(at) {
+	if s.lane == l && s.end == "" && s.at.Less(at) { // a stream that has ended gets no more
 		s.at = at
 	}
 	return EventID{At: s.at, Tag: s.view.tag}, true
@@ -177,13 +177,13 @@ type pushResult int
 const (
 	pushed   pushResult = iota // queued, or known to the client already
 	overflow                   // the queue is full: the subscriber must leave the lane and fall behind
-	gone                       // closed
+	gone                       // closed, or ended by the hub
 )
 
 // push queues the part of r that is behind s.at.
 func (s *Subscriber) push(r *Run) pushResult {
 	s.mu.Lock()
-	if s.closed {
+	if s.overLocked() {
 		s.mu.Unlock()
 		return gone
 	}
@@ -220,6 +220,7 @@ func (s *Subscriber) fallBehind(at change.Position) {
 // control queues a run of control events that moves the cursor to at.
 func (s *Subscriber) control(r *Run, at change.Position) {
 	s.mu.Lock()
+	s.held = false
 	s.queue = append(s.queue, r)
 	s.queued += len(r.Bytes)
 	s.at = at
@@ -242,15 +243,19 @@ func (s *Subscriber) hold(first *Run, at change.Position) {
 
 // unhold queues what the subscriber was held for, after which it is complete up to at.
 // written is called once, when that has been written or never will be. It reports false for one that
-// has been closed.
+// is over: the rules under which a snapshot was read may be gone.
 func (s *Subscriber) unhold(runs []*Run, at change.Position, written func()) bool {
 	s.mu.Lock()
-	if s.closed {
+	if s.overLocked() {
 		s.mu.Unlock()
 		written()
 		return false
 	}
-	s.held, s.at, s.written = false, at, written
+	if unread := s.written; unread != nil { // the snapshot before has not been written yet
+		latest := written
+		written = func() { unread(); latest() }
+	}
+	s.held, s.at, s.written, s.handed = false, at, written, false
 	s.queue = append(s.queue, runs...)
 	for _, r := range runs {
 		s.queued += len(r.Bytes)
@@ -260,11 +265,16 @@ func (s *Subscriber) unhold(runs []*Run, at change.Position, written func()) boo
 	return true
 }
 
-func (s *Subscriber) isClosed() bool {
+// isOver reports that nothing more may be queued: the stream is closed, or the hub has ended it,
+// perhaps because its user may not see the channel any more.
+func (s *Subscriber) isOver() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closed
+	return s.overLocked()
 }
+
+// overLocked is isOver; mu is held.
+func (s *Subscriber) overLocked() bool { return s.closed || s.end != "" }
 
 // finish ends the stream with a reason.
 func (s *Subscriber) finish(reason string) {
@@ -276,11 +286,11 @@ func (s *Subscriber) finish(reason string) {
 	s.signal()
 }
 
-// ride puts the subscriber on l, unless it was closed meanwhile.
+// ride puts the subscriber on l, unless it is over.
 func (s *Subscriber) ride(l *lane) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.overLocked() {
 		return false
 	}
 	s.lane = l

@@ -24,6 +24,9 @@ type view struct {
 func viewKey(audiences []*audience, generation uint32) string {
 	h := sha256.New()
 	h.Write(binary.BigEndian.AppendUint32(nil, generation))
+	for _, a := range audiences { // of rules that judge alike each has its own: snapshots may differ
+		h.Write(binary.BigEndian.AppendUint64(nil, a.rule.serial))
+	}
 	writeAudiences(h, audiences)
 	return string(h.Sum(nil))
 }

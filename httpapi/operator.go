@@ -18,7 +18,7 @@ func (s *Server) operatorRoutes() http.Handler {
 	e := echo.New()
 	e.HTTPErrorHandler = s.answerError
 	e.IPExtractor = echo.ExtractIPDirect()
-	e.Use(s.logRequests, s.byAddress)
+	e.Use(s.logRequests, s.byAddress, ownPagesOnly)
 	for _, path := range []string{s.opt.BasePath, s.base + "/*"} {
 		e.GET(path, func(c echo.Context) error { return s.carry(c, s.asUser) })
 	}
@@ -48,6 +48,18 @@ func hostOf(address string) string {
 	return host
 }
 
+// ownPagesOnly refuses what pages of other origins ask, also those of http.allowed_origins: a page that
+// may read what its user sees must not be everybody in the browser of an operator.
+func ownPagesOnly(next echo.HandlerFunc) echo.HandlerFunc {
+	own := &origins{} // no foreign origin, and no proxy that speaks for one
+	return func(c echo.Context) error {
+		if r := c.Request(); !own.sameOrigin(r, r.Header.Get("Origin")) {
+			return refuse(http.StatusForbidden, "origin_refused", "pages of other origins may not ask the admin listener")
+		}
+		return next(c)
+	}
+}
+
 // asUser takes the user from ?as=, the claims as JSON. Without it nobody is signed in.
 func (s *Server) asUser(r *http.Request) (auth.Claims, error) {
 	as := r.URL.Query().Get("as")
@@ -67,9 +79,6 @@ func (s *Server) asUser(r *http.Request) (auth.Claims, error) {
 // reload answers 200 when the rules of the file are in force, and 422 with the reasons when nothing
 // was changed.
 func (s *Server) reload(c echo.Context) error {
-	if err := s.origins.admit(c.Request(), c.Response().Header()); err != nil {
-		return err
-	}
 	if s.opt.Admin.Reload == nil {
 		return refuse(http.StatusNotImplemented, "no_reload", "this walrelay cannot reload its rules")
 	}

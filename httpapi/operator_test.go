@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 func operatorServer(t *testing.T, hub *fakeHub) *Server {
 	declared := []filter.Claim{{Name: "id", Type: filter.Type{Class: filter.ClassNumber, Name: "bigint"}}}
 	reloads := 0
-	return start(t, Options{Hub: hub, Admin: AdminOptions{Listen: "127.0.0.1:0",
+	return start(t, Options{Hub: hub, AllowedOrigins: []string{"https://app.example"}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Admin: AdminOptions{Listen: "127.0.0.1:0",
 		ParseClaims: func(text []byte) (*filter.Claims, error) { return filter.ParseClaims(declared, text) },
 		Reload: func(context.Context) (string, error) {
 			if reloads++; reloads > 1 {
@@ -59,6 +60,7 @@ func TestOperatorIsAskedByAddress(t *testing.T) {
 	for header, want := range map[[2]string]int{
 		{"Host", "evil.example:9090"}:         http.StatusForbidden,
 		{"Origin", "https://evil.example"}:    http.StatusForbidden,
+		{"Origin", "https://app.example"}:     http.StatusForbidden, // may read what its user sees, not what others do
 		{"Sec-Fetch-Site", "cross-site"}:      http.StatusForbidden,
 		{"Accept", "application/octetstream"}: http.StatusNotAcceptable,
 	} {
