@@ -15,13 +15,18 @@ import (
 type audience struct {
 	rule    *Rule
 	binding *filter.Binding
+	*naming
+	// id is the same for bindings of the rule that no row can tell apart.
+	id string
+}
+
+// naming is what the audiences of one concrete channel have in common: all audiences of a rule
+// without parameters share one.
+type naming struct {
 	// name is the concrete channel with its parameters in canonical form: order/7,
 	// also when order/07 was asked for.
 	name string
-	// id is the same for bindings of the rule that no row can tell apart.
-	id string
-	// head is `{"channel":"order/7","op":"`, tail is `,"params":{…}` or empty. Audiences of
-	// a rule without parameters share their head.
+	// head is `{"channel":"order/7","op":"`, tail is `,"params":{…}` or empty.
 	head, tail []byte
 }
 
@@ -31,19 +36,19 @@ func newAudience(r *Rule, asked string, user *filter.Claims, params map[string]s
 	if err != nil {
 		return nil, bindError(asked, err)
 	}
-	a := &audience{rule: r, binding: b, name: r.Name, head: r.head}
-	a.bindName(r)
+	a := &audience{rule: r, binding: b, naming: r.naming}
+	if a.naming == nil {
+		a.naming = boundNaming(r, b.Params())
+	}
 	a.id = string(appendKeyPart([]byte(b.Group()), []byte(a.name)))
 	return a, nil
 }
 
-// bindName makes what the parameters decide.
-func (a *audience) bindName(r *Rule) {
-	if r.head != nil {
-		return
-	}
+// boundNaming is what the parameters decide.
+func boundNaming(r *Rule, params []filter.ParamValue) *naming {
+	a := &naming{}
 	names := map[string]string{}
-	for i, p := range a.binding.Params() {
+	for i, p := range params {
 		names[p.Name] = shown(p)
 		sep := byte(',')
 		if i == 0 {
@@ -55,6 +60,7 @@ func (a *audience) bindName(r *Rule) {
 	a.tail = append(a.tail, '}')
 	a.name = r.concrete(names)
 	a.head = appendHead(nil, a.name)
+	return a
 }
 
 func appendHead(dst []byte, name string) []byte {

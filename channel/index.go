@@ -126,7 +126,8 @@ func (x *index) audience(a *audience) *indexedAudience {
 	r := x.rule(a.rule)
 	ia := r.audiences[a.id]
 	if ia == nil {
-		ia = &indexedAudience{audience: a, nameSlot: len(x.named[a.name])}
+		ia = &indexedAudience{audience: a, nameSlot: int32(len(x.named[a.name]))}
+		ia.views = ia.aView[:0]
 		x.named[a.name] = append(x.named[a.name], ia)
 		r.add(ia)
 	}

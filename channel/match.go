@@ -159,7 +159,7 @@ func (m *matcher) emit(r *boundRule, a *indexedAudience, kind EventKind) {
 	}
 	// With parameters an audience has data of its own. Without, what all of them share is not
 	// looked for in each: there may be very many.
-	if r.rule.head == nil || m.shared.head == nil || m.shared.kind != kind {
+	if r.rule.naming == nil || m.shared.head == nil || m.shared.kind != kind {
 		m.shared = sharing{kind, &a.head[0]}
 		m.data = append(append(m.data[:0], a.head...), eventNames[kind]...)
 		m.data = append(append(m.data, '"'), m.bodyOf(r, kind)...)

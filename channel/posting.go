@@ -18,7 +18,7 @@ type indexedRule struct {
 	// audiences that each belongs to, matched the number of the change.
 	images  [2]*filter.Image
 	found   [2][]*indexedAudience
-	matched uint64
+	matched uint32
 	// suspended counts the changes of the batch that the rule could not judge.
 	suspended int
 }
@@ -33,25 +33,25 @@ const (
 // says where the posting stands.
 type posting struct {
 	audience *indexedAudience
-	slot     int
+	slot     int32
 }
 
-// place is where a posting stands. Invariant: postings[disjunct][key][at] leads back here.
-type place struct {
-	disjunct int
-	key      string
-	at       int
-}
-
+// indexedAudience is one of perhaps very many: what can be made again, such as its keys, is not
+// kept.
 type indexedAudience struct {
 	*audience
-	places   []place
-	views    []viewSeat
-	nameSlot int // place in index.named
+	// places say where each posting stands under its key, in the order in which postings come:
+	// by disjunct, then as filter.Binding.Postings gives them.
+	places []int32
+	views  []viewSeat
 	// met is indexedRule.matched of the last change whose old or new image belonged here.
-	met [2]uint64
+	met [2]uint32
 	// gate holds back what the audience knows already; nil: nothing.
-	gate *gate
+	gate     *gate
+	nameSlot int32 // place in index.named
+	// aPlace and aView are the memory of places and views while they have one element.
+	aPlace [1]int32
+	aView  [1]viewSeat
 }
 
 // viewSeat is a view and which of its seats is here.
@@ -73,27 +73,33 @@ func newIndexedRule(r *Rule) *indexedRule {
 
 func (r *indexedRule) add(a *indexedAudience) {
 	r.audiences[a.id] = a
+	a.places = a.aPlace[:0]
 	for d, of := range r.postings {
 		for _, key := range a.binding.Postings(d) {
-			a.places = append(a.places, place{d, key, len(of[key])})
-			of[key] = append(of[key], posting{a, len(a.places) - 1})
+			list := of[key]
+			a.places = append(a.places, int32(len(list)))
+			of[key] = append(list, posting{a, int32(len(a.places) - 1)})
 		}
 	}
 }
 
 func (r *indexedRule) remove(a *indexedAudience) {
 	delete(r.audiences, a.id)
-	for _, p := range a.places {
-		of := r.postings[p.disjunct]
-		list := of[p.key]
-		last := len(list) - 1
-		list[p.at] = list[last]
-		list[p.at].audience.places[list[p.at].slot].at = p.at
-		list[last] = posting{}
-		if last == 0 {
-			delete(of, p.key)
-		} else {
-			of[p.key] = list[:last]
+	slot := 0
+	for d, of := range r.postings {
+		for _, key := range a.binding.Postings(d) {
+			at := a.places[slot]
+			slot++
+			list := of[key]
+			last := len(list) - 1
+			moved := list[last]
+			list[at], list[last] = moved, posting{}
+			moved.audience.places[moved.slot] = at
+			if last == 0 {
+				delete(of, key)
+			} else {
+				of[key] = list[:last]
+			}
 		}
 	}
 }
@@ -108,10 +114,21 @@ func (a *indexedAudience) rise(slot int) {
 	a.views = a.views[:last]
 }
 
+// next begins with another change.
+func (r *indexedRule) next() {
+	if r.matched++; r.matched > 0 {
+		return
+	}
+	for _, a := range r.audiences { // the numbers begin anew: none of before counts
+		a.met = [2]uint32{}
+	}
+	r.matched = 1
+}
+
 // find matches the images that there are, the old one only if the rule can tell it from
 // the new one. It reports whether a value could not be read.
 func (r *indexedRule) find(l *filter.Layout, before, after []change.Value) (undecoded bool) {
-	r.matched++
+	r.next()
 	r.found[oldImage], r.found[newImage] = r.found[oldImage][:0], r.found[newImage][:0]
 	if len(after) > 0 {
 		undecoded = r.match(newImage, l, after)

@@ -39,15 +39,15 @@ type Rule struct {
 	serial uint64
 	// print is the fingerprint, set by the hub.
 	print string
-	// head is that of the audiences of a rule without parameters.
-	head []byte
+	// naming is that of the audiences; nil with parameters, where each has its own.
+	naming *naming
 }
 
 // prepare is called by the hub before anybody else has the rule.
 func (r *Rule) prepare() {
 	r.print = r.fingerprint()
 	if !strings.Contains(r.Name, "{") {
-		r.head = appendHead(nil, r.Name)
+		r.naming = &naming{name: r.Name, head: appendHead(nil, r.Name)}
 	}
 }
 

@@ -17,17 +17,15 @@ type RefusedError struct {
 func (e *RefusedError) Error() string { return "not allowed: " + e.Expr + " is not true" }
 
 // Binding is a program with claims and parameters bound. Immutable; safe for
-// concurrent use.
+// concurrent use. There is one for each user who sees rows of its own, so that it keeps
+// nothing that can be made again.
 type Binding struct {
 	program *Program
 	// values by bound operand of the program.
 	values []datum
-	// postings by disjunct; of those that are not live nil.
-	postings [][]string
 	// live has a bit for each disjunct whose user part is TRUE and that has postings.
-	live  uint32
-	scan  bool
-	group string
+	live uint32
+	scan bool
 }
 
 // isLive reports whether some row can make the disjunct TRUE.
@@ -37,7 +35,7 @@ func (b *Binding) isLive(disjunct int) bool { return b.live&(1<<disjunct) != 0 }
 // is only possible where ReadsUser is false. Errors: *ParamError; *RefusedError; *ClaimError where
 // the claims were read with another declaration than the rule was compiled with.
 func (p *Program) Bind(user *Claims, params map[string]string) (*Binding, error) {
-	b := &Binding{program: p, values: make([]datum, len(p.bound)), postings: make([][]string, len(p.disjuncts))}
+	b := &Binding{program: p, values: make([]datum, len(p.bound))}
 	if err := b.bind(user, params); err != nil {
 		return nil, err
 	}
@@ -53,7 +51,7 @@ func (p *Program) Bind(user *Claims, params map[string]string) (*Binding, error)
 			continue
 		}
 		allowed = true
-		if b.postings[i] = b.post(d); len(b.postings[i]) > 0 {
+		if b.posts(d) {
 			b.live |= 1 << i
 			b.scan = b.scan || d.scans()
 		}
@@ -61,7 +59,6 @@ func (p *Program) Bind(user *Claims, params map[string]string) (*Binding, error)
 	if !allowed {
 		return nil, &RefusedError{p.userPart()}
 	}
-	b.group = b.makeGroup()
 	return b, nil
 }
 
@@ -131,15 +128,24 @@ func sameClaimType(a, b *Type) bool {
 	return a.Class == b.Class && a.List == b.List && a.Name == b.Name
 }
 
-// post are the keys under which the disjunct is found. Nothing is found under NULL.
+// posts reports whether the disjunct can be found at all: nothing is found under NULL.
+func (b *Binding) posts(d *disjunct) bool {
+	for i := range d.keys {
+		k := &d.keys[i]
+		v := k.bound.value(nil, b)
+		if v.v.state != isSet || k.kind == keyMember && !slices.ContainsFunc(v.list, func(e value) bool { return e.state == isSet }) {
+			return false
+		}
+	}
+	return true
+}
+
+// post are the keys under which a disjunct that posts is found.
 func (b *Binding) post(d *disjunct) []string {
 	var key []byte
 	for i := range d.keys {
 		k := &d.keys[i]
 		v := k.bound.value(nil, b)
-		if v.v.state != isSet {
-			return nil
-		}
 		if k.kind == keyMember {
 			return postEach(key, k.class, v.list)
 		}
@@ -162,8 +168,8 @@ func postEach(key []byte, c Class, list []value) []string {
 
 // Group is the same for bindings of one program that no row can tell apart. It is made
 // of all parameters and of the claims that the program still reads once the parts that
-// are not live are gone. The text is not for people.
-func (b *Binding) Group() string { return b.group }
+// are not live are gone. The text is not for people. It is made at each call.
+func (b *Binding) Group() string { return string(b.appendGroup(nil)) }
 
 // ParamValue is a bound parameter in the form that Postgres prints: 7 for 07.
 type ParamValue struct {
@@ -188,8 +194,14 @@ func (b *Binding) Params() []ParamValue {
 
 // Postings are the keys under which a row must be found for the disjunct to be TRUE, see
 // [Image.Probe]: none where it is not live. A disjunct without key that is live has
-// the one key "", and Scan is true: every row must be tried.
-func (b *Binding) Postings(disjunct int) []string { return b.postings[disjunct] }
+// the one key "", and Scan is true: every row must be tried. They are made at each call, in the
+// same order.
+func (b *Binding) Postings(disjunct int) []string {
+	if !b.isLive(disjunct) {
+		return nil
+	}
+	return b.post(&b.program.disjuncts[disjunct])
+}
 
 // Scan reports that a disjunct that is live has no key but a residual, so that every row costs an
 // evaluation for this binding.
