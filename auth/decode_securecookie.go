@@ -18,7 +18,9 @@ const secureMaxAge = 30 * 24 * time.Hour // of sessions.NewCookieStore and of se
 // (HMAC-SHA256) covers the cookie's name. CookieStore puts the session into the cookie,
 // pgstore its id (a string) and, with the same codec, the session into a column.
 type secure struct {
-	codecs []*securecookie.SecureCookie
+	// codecs are SecureCookie.Decode of each key; the structures would show the keys to
+	// whoever prints them.
+	codecs []func(name, value string, dst any) error
 	maxAge time.Duration
 }
 
@@ -37,7 +39,7 @@ func newSecureCookie(o decodeOptions) (decoder, error) {
 		}
 		// The clock is ours (MaxAge 0), and so is what reads the body.
 		codec := securecookie.New(hashKey.bytes(), blockKey).MaxAge(0).MaxLength(maxInflated)
-		d.codecs = append(d.codecs, codec.SetSerializer(securecookie.NopEncoder{}))
+		d.codecs = append(d.codecs, codec.SetSerializer(securecookie.NopEncoder{}).Decode)
 	}
 	return d, nil
 }
@@ -72,7 +74,7 @@ func (d secure) open(c cookie) ([]byte, error) {
 	reason := refuse(BadSignature, "no secret has made its MAC")
 	for _, codec := range d.codecs {
 		var body []byte
-		err := codec.Decode(c.name, c.value, &body)
+		err := codec(c.name, c.value, &body)
 		if err == nil {
 			return body, nil
 		}

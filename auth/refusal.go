@@ -28,6 +28,8 @@ const (
 	WrongAudience Reason = "wrong_audience"
 	// UnknownKey: none of the known keys has the token's kid; a newer key set may.
 	UnknownKey Reason = "unknown_key"
+	// PasswordChanged: the session is bound to a password that is no longer the user's.
+	PasswordChanged Reason = "password_changed"
 	// Unsupported: a variant of the format that walrelay does not read.
 	Unsupported Reason = "unsupported"
 )

@@ -21,15 +21,16 @@ const (
 // Secret is a key that no output shows: whatever prints, logs or marshals it says
 // [secret]. The zero value holds nothing. Immutable.
 type Secret struct {
-	// held is a pointer because package fmt calls no methods on unexported fields: of a
-	// structure around a Secret it prints an address, never the bytes.
-	held *[]byte
+	// held is a closure because package fmt calls no methods on unexported fields, and
+	// follows pointers when the verb is wrong (%s of a pointer): of a structure around a
+	// Secret it prints an address, never the bytes.
+	held func() []byte
 }
 
 // NewSecret holds a copy of key.
 func NewSecret(key []byte) Secret {
 	held := append([]byte(nil), key...)
-	return Secret{held: &held}
+	return Secret{held: func() []byte { return held }}
 }
 
 // bytes is the key itself. It must not be changed, stored or printed.
@@ -37,7 +38,7 @@ func (s Secret) bytes() []byte {
 	if s.held == nil {
 		return nil
 	}
-	return *s.held
+	return s.held()
 }
 
 // String says [secret].
