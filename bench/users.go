@@ -147,7 +147,7 @@ func (l *lab) passage(ctx context.Context, c crowd) (p passage, err error) {
 		return p, err
 	}
 	if l.profiles != "" {
-		if d.profile, err = os.Create(filepath.Join(l.profiles, fmt.Sprintf("users-%s-%d.pprof", strings.Fields(c.name)[0], c.users))); err != nil {
+		if d.profile, err = os.Create(filepath.Join(l.profiles, fmt.Sprintf("users-%s-%d.pprof", strings.NewReplacer(",", "", " ", "-").Replace(c.name), c.users))); err != nil {
 			return p, errors.Join(err, d.events.Close())
 		}
 	}

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -16,7 +17,7 @@ type audience struct {
 	rule    *Rule
 	binding *filter.Binding
 	*naming
-	// id is the same for bindings of the rule that no row can tell apart.
+	// id is the same for bindings of the rule that no row can tell apart, see audienceID.
 	id string
 }
 
@@ -40,8 +41,19 @@ func newAudience(r *Rule, asked string, user *filter.Claims, params map[string]s
 	if a.naming == nil {
 		a.naming = boundNaming(r, b.Params())
 	}
-	a.id = string(appendKeyPart([]byte(b.Group()), []byte(a.name)))
+	a.id = audienceID(b.Group(), a.name)
 	return a, nil
+}
+
+// audienceID tells audiences of a rule apart. There may be very many: a text that is not shorter than
+// a hash is replaced by it.
+func audienceID(group, name string) string {
+	id := appendKeyPart([]byte(group), []byte(name))
+	if len(id) >= sha256.Size {
+		sum := sha256.Sum256(id)
+		id = sum[:]
+	}
+	return string(id)
 }
 
 // boundNaming is what the parameters decide.

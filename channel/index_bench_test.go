@@ -135,24 +135,29 @@ func BenchmarkJoinLeave(b *testing.B) {
 }
 
 // BenchmarkUpdate: an UPDATE that the rules can tell from what was before, up to the frames, with so
-// many users, each with a stream.
+// many users, each with a stream, and what a stream takes in memory with its user's claims, without its
+// connection.
 func BenchmarkUpdate(b *testing.B) {
 	claims := claimsOf(b, benchClaims...)
-	for _, n := range []int{10, 10_000} {
+	for _, n := range []int{10, 1000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			before := heap()
 			rel := filterRelation()
 			rule := ruled(b, rel, Rule{Name: "orders"}, "", benchFilters[0].allow, claims...)
 			h := New(Options{Log: newMemLog(), Rules: []*Rule{rule}, QueueBytes: 1 << 40})
 			l := newLane(h, change.Position{})
 			subs := make([]*Subscriber, n)
 			for i := range subs {
-				a, err := newAudience(h.rules[0], "orders", benchUser(b, claims, i), nil)
+				request := Request{Channels: []string{"orders"}, User: benchUser(b, claims, i)}
+				as, err := audiences(h.rules, request)
 				if err != nil {
 					b.Fatal(err)
 				}
-				subs[i] = &Subscriber{hub: h, view: newView(fmt.Sprint(i), []*audience{a}, h.events.Bounds().Lineage), wake: make(chan struct{}, 1)}
+				lineage := h.events.Bounds().Lineage
+				subs[i] = &Subscriber{hub: h, request: request, view: newView(viewKey(as, lineage.Generation), as, lineage), wake: make(chan struct{}, 1)}
 				l.join(subs[i])
 			}
+			bytes := float64(heap()-before) / float64(n)
 			batch := updates(rel, n)
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -166,6 +171,7 @@ func BenchmarkUpdate(b *testing.B) {
 					s.at, s.queue, s.queued = change.Position{}, s.queue[:0], 0
 				}
 			}
+			b.ReportMetric(bytes, "B/subscriber")
 		})
 	}
 }
