@@ -38,6 +38,9 @@ type span struct {
 	events   []rowEvent
 	// sure are those that an id has followed: they cannot come again.
 	sure int
+	// exact: it began with a snapshot, so that the view was always that of some commit.
+	// repeats: until the next id, events may be those that were lost with the connection.
+	exact, repeats bool
 }
 
 // convergenceClient keeps a view of each of its channels, by events alone. Its methods are for
@@ -86,6 +89,7 @@ func (c *convergenceClient) cut() {
 	c.sse.close()
 	for _, s := range c.spans {
 		c.test.loose = append(c.test.loose, span{audience: s.audience, events: slices.Clone(s.events[s.sure:])})
+		s.repeats = s.repeats || s.sure < len(s.events)
 		s.events = s.events[:s.sure]
 	}
 	clear(c.paging)
@@ -179,6 +183,7 @@ func (c *convergenceClient) take(t testing.TB, f frame) {
 		if !s.begun {
 			s.begun, s.from = true, at
 		}
+		s.repeats = s.repeats && !s.to.Less(at)
 		s.to, s.sure = at, len(s.events)
 	}
 }
@@ -199,6 +204,9 @@ func (c *convergenceClient) event(t testing.TB, f frame, e *channelEvent) {
 		s := c.stretchOf(t, e.Channel)
 		r := e.row(t, f.event)
 		s.events = append(s.events, r)
+		if _, has := c.views[e.Channel][r.Key.String()]; s.exact && !s.repeats && has == (f.event == "insert") {
+			t.Errorf("client %d: %s of %s of transaction %d, which it has: %v; the snapshot had the transaction already, or lacks another", c.number, f.event, e.Channel, r.XID, has)
+		}
 		c.views[e.Channel].apply(r)
 	case "message":
 	default:
@@ -273,7 +281,7 @@ func (c *convergenceClient) snapshot(t testing.TB, e *channelEvent) {
 	case e.First:
 		c.test.snapshots++
 		c.begin(t, e.Channel)
-		c.paging[e.Channel] = true
+		c.spans[e.Channel].exact, c.paging[e.Channel] = true, true
 	}
 	if !a.channel.snapshot || !c.paging[e.Channel] {
 		t.Fatalf("client %d: a snapshot of %s that was not begun", c.number, e.Channel)
