@@ -133,8 +133,8 @@ func TestAdminMetrics(t *testing.T) {
 	if status, body := r.admin(t, "/debug/pprof/goroutine?debug=1"); status != http.StatusOK || !strings.Contains(body, "goroutine profile:") {
 		t.Errorf("/debug/pprof/goroutine: %d %.100s", status, body)
 	}
-	if status, _ := r.admin(t, "/events/items"); status != http.StatusNotFound {
-		t.Errorf("a stream on the admin port: %d", status)
+	if status, body := r.admin(t, "/events/items?as=nonsense"); status != http.StatusBadRequest || !strings.Contains(body, "bad_claims") {
+		t.Errorf("a stream of nobody on the admin port: %d %s", status, body)
 	}
 }
 

@@ -32,6 +32,8 @@ func TestSlotStreaming(t *testing.T) {
 		as := r.readiness(t).Slot.AsOf
 		eventually(t, func() string {
 			switch got := r.readiness(t); {
+			case got.Slot.State == "unknown": // a busy machine may be too slow for one look
+				return fmt.Sprintf("/readyz: %+v", got)
 			case got.Slot.State != "streaming" || got.Slot.Retained == nil || !got.Ready:
 				t.Fatalf("/readyz: %+v", got)
 			case got.Slot.AsOf.Equal(as):
