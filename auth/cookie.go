@@ -9,6 +9,7 @@ import (
 // What a Cookie header may hold.
 const (
 	maxCookieHeader = 64 << 10
+	maxPairs        = 512
 	maxSameName     = 4 // different values of one name
 	maxChunks       = 8
 )
@@ -30,6 +31,9 @@ func parseCookies(headers []string) (jar, error) {
 	var out jar
 	for _, header := range headers {
 		for pair := range strings.SplitSeq(header, ";") {
+			if len(out) >= maxPairs {
+				return nil, refuse(TooLarge, "the Cookie header has more than 512 cookies")
+			}
 			name, value, ok := strings.Cut(pair, "=")
 			if name = strings.Trim(name, " \t"); ok && name != "" {
 				out = append(out, cookie{name: name, value: unquote(strings.Trim(value, " \t"))})

@@ -46,6 +46,8 @@ func TestCandidates(t *testing.T) {
 		{"pair without signature", "s=v", paired, "v", ""},
 		{"signatures of others", "s=v; s.sig=g; s=w; s.sig=h", paired, "v/g|v/h|w/g|w/h", ""},
 		{"five signatures", "s=v; s.sig=1; s.sig=2; s.sig=3; s.sig=4; s.sig=5", paired, "", TooLarge},
+		{"512 cookies", strings.Repeat("a=1;", maxPairs-1) + "s=x", plainKind, "x", ""},
+		{"513 cookies", strings.Repeat("a=1;", maxPairs) + "s=x", plainKind, "", TooLarge},
 		{"long header", "s=" + strings.Repeat("a", maxCookieHeader), plainKind, "", TooLarge},
 	} {
 		got, err := candidatesOf(c.header, c.kind)

@@ -171,23 +171,24 @@ func TestVectorTampering(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := loadVector(t, name)
-			want, _, err := s.decodeHeader(t, v, v.CookieHeader, v.MadeAt)
+			d := s.decoder(t, v)
+			want, _, err := s.decodeWith(t, d, v, v.CookieHeader, v.MadeAt)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := strings.Index(v.CookieHeader, "=") + 1; i < len(v.CookieHeader); i += 1 + len(v.CookieHeader)/2000 {
+			for i := strings.Index(v.CookieHeader, "=") + 1; i < len(v.CookieHeader); i += 1 + len(v.CookieHeader)/1000 {
 				if strings.IndexByte("=; ", v.CookieHeader[i]) >= 0 {
 					continue
 				}
 				changed := v.CookieHeader[:i] + string(rune(v.CookieHeader[i]^1)) + v.CookieHeader[i+1:]
-				if len(changed) == 0 || v.nameIn(changed) != v.CookieName {
+				if v.nameIn(changed) != v.CookieName {
 					continue
 				}
 				j, _ := parseCookies([]string{changed})
 				if c, err := j.candidates(v.CookieName, kinds[s.kind]); err != nil || len(c) != 1 {
 					continue
 				}
-				got, _, err := s.decodeHeader(t, v, changed, v.MadeAt)
+				got, _, err := s.decodeWith(t, d, v, changed, v.MadeAt)
 				if err == nil && !cmp.Equal(want, got, cmp.AllowUnexported(decoded{})) {
 					t.Fatalf("byte %d changed, and it says something else", i)
 				}
@@ -276,7 +277,7 @@ func TestForgedBodies(t *testing.T) {
 		{"django", deep, TooLarge}, {"django", many, ""}, {"django packed", manyPacked, TooLarge},
 		{"django", []byte("[1]"), Malformed}, {"django", []byte(`{} {}`), Malformed}, {"django", []byte("{\"a\":\"\xff\"}"), Malformed},
 		{"django packed", bytes.Repeat([]byte(" "), maxInflated+1), TooLarge},
-		{"flask packed", bytes.Repeat([]byte(" "), 16<<20), TooLarge},
+		{"flask packed", bytes.Repeat([]byte(" "), 1<<20), TooLarge},
 		{"flask", []byte("null"), Malformed}, {"starlette", []byte("gAR9lC4="), Malformed},
 		{"keygrip", []byte(`{"a":`), Malformed},
 		{"rails", []byte("\x04\x08{"), Unsupported}, {"rails", []byte(`"text"`), Malformed}, {"rails data", []byte("3"), Malformed},

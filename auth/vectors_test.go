@@ -208,13 +208,23 @@ func (v vector) nameIn(header string) string {
 	return j[0].name
 }
 
-// decodeHeader does what a request does, up to the store.
-func (s setting) decodeHeader(t testing.TB, v vector, header string, now time.Time) (decoded, []byte, error) {
+func (s setting) decoder(t testing.TB, v vector) decoder {
 	t.Helper()
 	d, err := newDecoder(s.kind, s.options(t, v))
 	if err != nil {
 		t.Fatalf("newDecoder(%s): %v", s.kind, err)
 	}
+	return d
+}
+
+// decodeHeader does what a request does, up to the store.
+func (s setting) decodeHeader(t testing.TB, v vector, header string, now time.Time) (decoded, []byte, error) {
+	t.Helper()
+	return s.decodeWith(t, s.decoder(t, v), v, header, now)
+}
+
+func (s setting) decodeWith(t testing.TB, d decoder, v vector, header string, now time.Time) (decoded, []byte, error) {
+	t.Helper()
 	j, err := parseCookies([]string{header})
 	if err != nil {
 		return decoded{}, nil, err
