@@ -2,7 +2,12 @@ package auth
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -319,6 +324,139 @@ func TestGuard(t *testing.T) {
 	}
 	if _, err := d.decode(cookie{value: "x", signature: strings.Repeat("a", maxCookie+1)}, sealed); !refusedAs(err, TooLarge) {
 		t.Errorf("long signature: %v", err)
+	}
+}
+
+// leaky is a decoder whose errors are not refusals.
+type leaky struct{}
+
+func (leaky) decode(c cookie, _ time.Time) (decoded, error) {
+	return decoded{key: []byte(c.value)}, fmt.Errorf("cannot read %q", c.value)
+}
+
+func TestGuardHidesOtherErrors(t *testing.T) {
+	t.Parallel()
+	const value = "the-value-of-the-cookie"
+	d, err := guard{kind: "leaky", inner: leaky{}}.decode(cookie{value: value}, sealed)
+	if !refusedAs(err, Malformed) || d.key != nil {
+		t.Errorf("%+v, %v; want nothing and %s", d, err, Malformed)
+	}
+	checkSilent(t, err, value)
+}
+
+// TestClockIsInjected: cookies of 2001 and of 2100 are good in their own time.
+func TestClockIsInjected(t *testing.T) {
+	t.Parallel()
+	for name, s := range allSealers() {
+		for _, at := range []time.Time{time.Unix(1_000_000_000, 0), time.Unix(4_100_000_000, 0)} {
+			c := s.seal(t, s.key(0), sealName, s.body, at)
+			if _, err := s.decoder(t, name, s.key(0)).decode(c, at); err != nil {
+				t.Errorf("%s at %v: %v", name, at.UTC(), err)
+			}
+		}
+	}
+}
+
+// TestDjangoStoreHasNoAge: the row has its own end.
+func TestDjangoStoreHasNoAge(t *testing.T) {
+	t.Parallel()
+	d, err := newPayloadDecoder("django", decodeOptions{secrets: ringOf(sealKey1), maxAge: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := djangoCookie(sealKey1, "", djangoStoreSalt, b64url(objectBody), sealed).value
+	if out, err := d.decodePayload(sealName, []byte(data), sealed.AddDate(10, 0, 0)); err != nil || !out.expires.IsZero() {
+		t.Errorf("ten years later: expires %v, %v", out.expires, err)
+	}
+}
+
+// TestLengthsBehindTheMAC: IVs and blocks of other lengths, under a right MAC.
+func TestLengthsBehindTheMAC(t *testing.T) {
+	t.Parallel()
+	key := sealers["laravel"].key(0)
+	for _, sizes := range [][2]int{{0, 16}, {15, 16}, {17, 16}, {12, 16}, {16, 0}, {16, 15}} {
+		iv, ciphertext := b64std(make([]byte, sizes[0])), b64std(make([]byte, sizes[1]))
+		mac := hex.EncodeToString(macOf(sha256.New, []byte(key), iv, ciphertext))
+		if _, err := sealers["laravel"].decoder(t, "laravel", key).decode(laravelCookie(sealName, iv, ciphertext, mac, ""), sealed); !refusedAs(err, Malformed) {
+			t.Errorf("laravel, IV of %d and text of %d bytes: %v", sizes[0], sizes[1], err)
+		}
+		if _, err := sealers["iron"].decoder(t, "iron", sealKey1).decode(ironCookie(t, sizes), sealed); !refusedAs(err, Malformed) {
+			t.Errorf("iron, IV of %d and text of %d bytes: %v", sizes[0], sizes[1], err)
+		}
+	}
+}
+
+func ironCookie(t testing.TB, sizes [2]int) cookie {
+	t.Helper()
+	key, err := ironKey(NewSecret([]byte(sealKey1)), "bb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := "Fe26.2*1*aa*" + b64url(make([]byte, sizes[0])) + "*" + b64url(make([]byte, sizes[1])) + "*"
+	return cookie{name: sealName, value: signed + "*bb*" + b64url(macOf(sha256.New, key.bytes(), signed))}
+}
+
+func TestIronVersions(t *testing.T) {
+	t.Parallel()
+	s := sealers["iron"]
+	c := s.seal(t, s.key(0), sealName, s.body, sealed)
+	seal := strings.TrimSuffix(c.value, "~2")
+	for value, good := range map[string]bool{seal + "~2": true, seal: true, seal + "~1": false, seal + "~": false, seal + "~2~1": false, seal + "~3": false} {
+		_, err := s.decoder(t, "iron", s.key(0)).decode(cookie{name: sealName, value: value}, sealed)
+		if good != (err == nil) {
+			t.Errorf("ends with %q: %v", value[len(seal):], err)
+		}
+	}
+}
+
+func TestPadding(t *testing.T) {
+	t.Parallel()
+	key, iv := NewSecret(make([]byte, 32)), make([]byte, 16)
+	block, err := aes.NewCipher(key.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end, good := range map[string]bool{
+		"\x01": true, "\x02\x02": true, strings.Repeat("\x10", 16): true, "\x00": false, "\x11": false, "\xff": false, "\x01\x02": false, "\x03\x02\x03": false,
+	} {
+		text := []byte(strings.Repeat("a", 16-len(end)) + end)
+		cipher.NewCBCEncrypter(block, iv).CryptBlocks(text, text)
+		out, err := openCBC(key, iv, text)
+		if good != (err == nil) || good && string(out) != strings.Repeat("a", 16-len(end)) {
+			t.Errorf("padding %q: %q, %v", end, out, err)
+		}
+	}
+}
+
+func TestOneSpelling(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"QQ==", "QUI=", "QUJD"} {
+		if _, err := unbase64(stdBase64, text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"QR==", "QUJ=", "QUJD\n", "\r\nQUJD", "QQ", "Q", "QU-_"} {
+		if out, err := unbase64(stdBase64, text); !refusedAs(err, Malformed) {
+			t.Errorf("%q is another spelling of %q (%v)", text, out, err)
+		}
+	}
+	if out, err := unbase64(urlBase64, "QR"); !refusedAs(err, Malformed) {
+		t.Errorf("QR is another spelling of %q (%v)", out, err)
+	}
+}
+
+func TestMeasureJSON(t *testing.T) {
+	t.Parallel()
+	brackets := strings.Repeat("[", 2*maxDepth)
+	for text, good := range map[string]bool{
+		`{"a":"` + brackets + `"}`: true, `{"a":"\"` + brackets + `"}`: true, `{"a":"\\","b":"` + brackets + `"}`: true,
+		`{"a":` + strings.Repeat("[", maxDepth-1) + strings.Repeat("]", maxDepth-1) + `}`: true,
+		`{"a":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`:     false,
+		`{"a":"\\"` + brackets: false,
+	} {
+		if _, err := parseObject([]byte(text)); good != (err == nil) {
+			t.Errorf("%.40s: %v", text, err)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), hidden) {
 		t.Errorf("YAML: %s, %v", text, err)
 	}
-	for name, got := range map[string]string{"String": secret.String(), "GoString": secret.GoString(), "LogValue": secret.LogValue().String(), "zero": fmt.Sprint(Secret{})} {
+	for name, got := range map[string]string{"String": secret.String(), "GoString": secret.GoString(), "LogValue": secret.LogValue().String(), "zero": fmt.Sprint(Secret{}), "%d": fmt.Sprintf("%d", secret), "%#x": fmt.Sprintf("%#x", secret)} {
 		if got != hidden {
 			t.Errorf("%s = %q, want %q", name, got, hidden)
 		}

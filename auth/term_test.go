@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"testing"
 
@@ -42,6 +44,10 @@ func TestTerms(t *testing.T) {
 	}
 }
 
+func packedTerm(term []byte) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{131, 80}, uint32(len(term))), pack(term)...)
+}
+
 func TestTermsRefused(t *testing.T) {
 	t.Parallel()
 	deep := []byte{131}
@@ -72,6 +78,7 @@ func TestTermsRefused(t *testing.T) {
 		"atom that is no UTF-8": {[]byte{131, 119, 1, 0xff}, Malformed},
 		"too deep":              {append(deep, 106), TooLarge},
 		"too many":              {many, TooLarge},
+		"too many packed":       {packedTerm(append([]byte{108, 0, 0, 0x50, 0}, bytes.Repeat([]byte{106}, 0x5001)...)), TooLarge},
 		"long number":           {longBig, TooLarge},
 		"announced size":        {[]byte{131, 80, 0xff, 0xff, 0xff, 0xff}, TooLarge},
 		"no packed size":        {[]byte{131, 80, 0, 0}, Malformed},
