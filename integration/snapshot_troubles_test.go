@@ -29,7 +29,7 @@ func TestSnapshotCut(t *testing.T) {
 	db.exec(t, "update items set body = 'other' where id % 2 = 0; delete from items where id % 3 = 0")
 	s.comeBack(t)
 	s.complete(t, 0)
-	if s.snapshots != 1 || s.frames < 8 || len(s.rows) != 400 {
+	if s.snapshots != 1 || s.frames < 8 || len(s.rows) != 4000 {
 		t.Errorf("%d snapshots, the last of %d frames with %d rows", s.snapshots, s.frames, len(s.rows))
 	}
 	db.exec(t, "delete from items where id = 1")
