@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -324,6 +325,55 @@ func TestGuard(t *testing.T) {
 	}
 	if _, err := d.decode(cookie{value: "x", signature: strings.Repeat("a", maxCookie+1)}, sealed); !refusedAs(err, TooLarge) {
 		t.Errorf("long signature: %v", err)
+	}
+}
+
+// TestForgedStamps: times that no framework writes, under a right signature.
+func TestForgedStamps(t *testing.T) {
+	t.Parallel()
+	key := sha256.Sum256([]byte(djangoCookieSalt + "signer" + sealKey1))
+	for _, stamp := range []string{"", "1xUWO_", "-1", "zzzzzzzz", "1xU:WO"} {
+		signed := b64url(objectBody) + ":" + stamp
+		c := cookie{name: sealName, value: signed + ":" + b64url(macOf(sha256.New, key[:], signed))}
+		if d, err := sealers["django"].decoder(t, "django", sealKey1).decode(c, sealed); !refusedAs(err, Malformed) {
+			t.Errorf("django %q: issued %v, %v; want %s", stamp, d.issued, err, Malformed)
+		}
+	}
+	derived := macOf(sha1.New, []byte(sealKey1), "cookie-session")
+	for _, stamp := range []string{"", "!", b64url(make([]byte, 6)), b64url(bytes.Repeat([]byte{255}, 9))} {
+		signed := b64url(objectBody) + "." + stamp
+		c := cookie{name: sealName, value: signed + "." + b64url(macOf(sha1.New, derived, signed))}
+		if d, err := sealers["flask"].decoder(t, "flask", sealKey1).decode(c, sealed); !refusedAs(err, Malformed) {
+			t.Errorf("flask %q: issued %v, %v; want %s", stamp, d.issued, err, Malformed)
+		}
+	}
+}
+
+// TestPhoenixHeader: only what says HS256 is HS256.
+func TestPhoenixHeader(t *testing.T) {
+	t.Parallel()
+	key, err := phoenixDerive(ringOf(sealKey1), "salt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for header, good := range map[string]bool{"SFMyNTY": true, "SFM1MTI": false, "QTEyOEdDTQ": false, "": false} {
+		signed := header + "." + b64url(termBody)
+		c := cookie{name: sealName, value: signed + "." + b64url(macOf(sha256.New, key[0].bytes(), signed))}
+		if _, err := sealers["phoenix"].decoder(t, "phoenix", sealKey1).decode(c, sealed); good != (err == nil) || !good && !refusedAs(err, Malformed) {
+			t.Errorf("header %q: %v", header, err)
+		}
+	}
+}
+
+// TestKeygripKeys: a value that is base64 by chance is a key all the same.
+func TestKeygripKeys(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"abcdefgh", "MTIz", "bnVsbA=="} {
+		c := keygripCookie(sha1.New, sealKey1, sealName, id)
+		d, err := sealers["keygrip"].decoder(t, "keygrip", sealKey1).decode(c, sealed)
+		if err != nil || string(d.key) != id {
+			t.Errorf("%s: %q, %v", id, d.key, err)
+		}
 	}
 }
 

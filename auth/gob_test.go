@@ -103,9 +103,48 @@ func TestGobRefused(t *testing.T) {
 		"announced string":    {[]byte{9, 12, 0, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, Malformed},
 		"too long":            {make([]byte, maxInflated+1), TooLarge},
 		"endless recursion":   {gobRecursion(), TooLarge},
+		"too many values":     {mustGob(make([]int, maxValues+1)), TooLarge},
+		"too many fields":     {gobFields(maxValues + 1), TooLarge},
+		"type twice":          {append(gobDefine(64), append(gobDefine(64), gobEmptyList...)...), Malformed},
+		"too many types":      {gobTypes(maxGobType + 1), Malformed},
 	} {
 		if got, err := parseGob(c.data); !refusedAs(err, c.want) {
 			t.Errorf("%s: %v, %v; want %s", name, got, err, c.want)
+		}
+	}
+}
+
+// gobEmptyList is an empty value of type 64.
+var gobEmptyList = []byte{4, 0xff, 128, 0, 0}
+
+// gobDefine defines a type: `type T []string`.
+func gobDefine(id int) []byte {
+	n := 2*id - 1
+	return []byte{8, 0xfe, byte(n >> 8), byte(n), 2, 2, 12, 0, 0}
+}
+
+func gobTypes(n int) []byte {
+	var out []byte
+	for i := range n {
+		out = append(out, gobDefine(64+i)...)
+	}
+	return append(out, gobEmptyList...)
+}
+
+// gobFields is an empty value of a structure with n fields.
+func gobFields(n int) []byte {
+	out := []byte{0, 0xff, 127, 3, 2, 0xfe, byte(n >> 8), byte(n)}
+	out = append(append(out, make([]byte, n)...), 0, 0)
+	return append(out, 3, 0xff, 128, 0)
+}
+
+func TestGobAtItsLimits(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string][]byte{
+		"types": gobTypes(maxGobType), "fields": gobFields(maxValues - 1), "values": mustGob(make([]int, maxValues-1)),
+	} {
+		if _, err := parseGob(data); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -75,6 +75,7 @@ func TestHostilePayloadAllocations(t *testing.T) {
 		"objects":  []byte(`{"a":[` + strings.Repeat(`{"b":0},`, maxValues/2-10) + `0]}`),
 		"too many": []byte(`{"a":[` + strings.Repeat("0,", long/2-10) + `0]}`),
 		"gob map":  bytes.Repeat(gobMapBomb(), 16),
+		"fields":   gobFields(65535),
 		"django":   []byte("." + b64url(pack(bytes.Repeat([]byte{' '}, 6<<20))) + ":1:x"),
 		"colons":   bytes.Repeat([]byte{':'}, long),
 	}
