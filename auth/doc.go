@@ -27,7 +27,7 @@
 //
 //   - MAC before anything else: nothing is decrypted, unpacked or parsed that no key
 //     has sealed. Envelopes that must be read to find the MAC are read within the
-//     limits. Comparison is in constant time, and all keys of a ring are tried alike.
+//     limits. MACs are compared in constant time, each with all keys of the ring.
 //   - The text of a signature has one spelling. Tags and IVs have their full length.
 //   - A cookie that was made for another name is refused where the framework binds it
 //     to one.

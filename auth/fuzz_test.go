@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fuzzKeys is a fixed key set, so that the public-key path is fuzzed too.
+// fuzzDecoders are decoders of every kind and variant, and one with public keys.
 func fuzzDecoders(f *testing.F) map[string]decoder {
 	f.Helper()
 	out := map[string]decoder{}
