@@ -365,6 +365,24 @@ func TestPhoenixHeader(t *testing.T) {
 	}
 }
 
+// TestRailsEnvelopes: what a right key has sealed, in envelopes of all sorts.
+func TestRailsEnvelopes(t *testing.T) {
+	t.Parallel()
+	const pur = `"pur":"cookie.` + sealName + `"`
+	for text, want := range map[string]Reason{
+		`{"user":42}`: WrongPurpose, `{"_rails":[]}`: WrongPurpose, `{"_rails":{"data":{}}}`: WrongPurpose, `{"_rails":{"data":{},"pur":"` + sealName + `"}}`: WrongPurpose,
+		`{"_rails":{` + pur + `}}`: Malformed, `{"_rails":{"message":3,` + pur + `}}`: Malformed, `{"_rails":{"message":"!",` + pur + `}}`: Malformed,
+		`{"_rails":{"data":{},"exp":3,` + pur + `}}`: Malformed, `{"_rails":{"data":{},"exp":"soon",` + pur + `}}`: Malformed,
+		`{"_rails":{"data":{},"exp":"2001-01-01T00:00:00.000Z",` + pur + `}}`: Expired,
+		`{"_rails":{"data":{},"exp":null,` + pur + `}}`: "", `{"_rails":{"data":{},` + pur + `}}`: "", `not JSON`: Malformed,
+	} {
+		d, err := sealers["rails"].decoder(t, "rails", sealKey1).decode(railsCookie(t, sealKey1, sealName, []byte(text)), sealed)
+		if want == "" && (err != nil || !d.expires.IsZero()) || want != "" && !refusedAs(err, want) {
+			t.Errorf("%s: %+v, %v; want %q", text, d, err, want)
+		}
+	}
+}
+
 // TestKeygripKeys: a value that is base64 by chance is a key all the same.
 func TestKeygripKeys(t *testing.T) {
 	t.Parallel()

@@ -59,6 +59,9 @@ func TestSecretIsNeverShown(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), hidden) {
 		t.Errorf("YAML: %s, %v", text, err)
 	}
+	if text, err := secret.MarshalText(); err != nil || string(text) != hidden {
+		t.Errorf("MarshalText: %s, %v", text, err)
+	}
 	for name, got := range map[string]string{"String": secret.String(), "GoString": secret.GoString(), "LogValue": secret.LogValue().String(), "zero": fmt.Sprint(Secret{}), "%d": fmt.Sprintf("%d", secret), "%#x": fmt.Sprintf("%#x", secret)} {
 		if got != hidden {
 			t.Errorf("%s = %q, want %q", name, got, hidden)
