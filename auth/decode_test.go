@@ -374,7 +374,7 @@ func TestRailsEnvelopes(t *testing.T) {
 		`{"_rails":{` + pur + `}}`: Malformed, `{"_rails":{"message":3,` + pur + `}}`: Malformed, `{"_rails":{"message":"!",` + pur + `}}`: Malformed,
 		`{"_rails":{"data":{},"exp":3,` + pur + `}}`: Malformed, `{"_rails":{"data":{},"exp":"soon",` + pur + `}}`: Malformed,
 		`{"_rails":{"data":{},"exp":"2001-01-01T00:00:00.000Z",` + pur + `}}`: Expired,
-		`{"_rails":{"data":{},"exp":null,` + pur + `}}`: "", `{"_rails":{"data":{},` + pur + `}}`: "", `not JSON`: Malformed,
+		`{"_rails":{"data":{},"exp":null,` + pur + `}}`:                       "", `{"_rails":{"data":{},` + pur + `}}`: "", `not JSON`: Malformed,
 	} {
 		d, err := sealers["rails"].decoder(t, "rails", sealKey1).decode(railsCookie(t, sealKey1, sealName, []byte(text)), sealed)
 		if want == "" && (err != nil || !d.expires.IsZero()) || want != "" && !refusedAs(err, want) {
