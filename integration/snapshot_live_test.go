@@ -203,7 +203,7 @@ func TestSnapshotsWhileWriting(t *testing.T) {
 	seed := testSeed(t)
 	for w := range 3 {
 		random, conn := rand.New(rand.NewPCG(seed, uint64(w))), db.conn(t)
-		writers.Go(func() {
+		writers.Go(func() { // transactions of different lengths: ids end in another order than they began
 			for {
 				select {
 				case <-stop:
@@ -213,7 +213,7 @@ func TestSnapshotsWhileWriting(t *testing.T) {
 				default:
 				}
 				id := 1 + random.IntN(100)*3 + w // rows of its own: no locks
-				sql := fmt.Sprintf(`insert into items values (%[1]d, 0, 'new') on conflict (id) do update set n = items.n + 1; delete from items where id = %[2]d; select pg_sleep(0.004)`, id, 1+random.IntN(100)*3+w)
+				sql := fmt.Sprintf(`insert into items values (%[1]d, 0, 'new') on conflict (id) do update set n = items.n + 1; delete from items where id = %[2]d; select pg_sleep(random() * 0.012)`, id, 1+random.IntN(100)*3+w)
 				if _, err := conn.Exec(t.Context(), sql); err != nil {
 					if t.Context().Err() == nil {
 						t.Error(err)
@@ -226,8 +226,8 @@ func TestSnapshotsWhileWriting(t *testing.T) {
 	}
 	var clients []*snapshotted
 	late := 0
-	const rounds, each = 15, 16
-	for round := range rounds {
+	const rounds, each = 60, 4
+	for range rounds {
 		var these []*snapshotted
 		for range each {
 			these = append(these, r.snapshotsOf(t, "items"))
@@ -238,14 +238,15 @@ func TestSnapshotsWhileWriting(t *testing.T) {
 				late++
 			}
 		}
-		if round%5 == 4 {
-			clients = append(clients, these...)
+		clients = append(clients, these...)
+		if len(clients) <= 4*each {
 			continue
 		}
-		for _, s := range these {
-			s.until(t, func() bool { return len(s.events) >= 5 })
+		for _, s := range clients[:each] { // they have seen enough to notice what does not fit
+			s.until(t, func() bool { return len(s.events) >= 40 })
 			s.close()
 		}
+		clients = clients[each:]
 	}
 	ended()
 	writers.Wait()
