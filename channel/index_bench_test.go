@@ -57,38 +57,49 @@ func benchRow(i int) []change.Value {
 }
 
 // BenchmarkIndex: who a row belongs to, for one row image with so many users, and what an
-// audience takes in memory.
+// audience takes in memory. The rows are those of so many users: of few, what the index has of them
+// stays in the processor's caches; of many it does not.
 func BenchmarkIndex(b *testing.B) {
 	claims := claimsOf(b, benchClaims...)
 	for _, f := range benchFilters {
-		for _, n := range []int{10, 1000, 100_000} {
-			if f.name == "F5" && n == 100_000 {
+		for _, users := range []int{10, 1000, 100_000} {
+			if f.name == "F5" && users == 100_000 {
 				continue // milliseconds a row, and beyond max_scan_audiences
 			}
-			b.Run(fmt.Sprintf("%s/%d", f.name, n), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%d", f.name, users), func(b *testing.B) {
 				rel := filterRelation()
 				rule := ruled(b, rel, Rule{Name: "orders"}, f.where, f.allow, claims...)
 				rule.prepare()
 				before := heap()
-				x := filled(b, rule, claims, n)
-				bytes := float64(heap()-before) / float64(n)
-				plan, ir := newPlan(rule, rel), x.rule(rule)
-				rows := make([][]change.Value, 64)
-				for i := range rows {
-					rows[i] = benchRow(i * 7919 % n)
+				x := filled(b, rule, claims, users)
+				bytes := float64(heap()-before) / float64(users)
+				for _, rows := range []int{64, 8192} {
+					if rows == 8192 && users < rows {
+						continue
+					}
+					b.Run(fmt.Sprintf("rows%d", rows), func(b *testing.B) {
+						benchmarkFind(b, x.rule(rule), newPlan(rule, rel).layout, users, rows)
+						b.ReportMetric(bytes, "B/audience")
+					})
 				}
-				found := 0
-				b.ReportAllocs()
-				b.ResetTimer()
-				for i := range b.N {
-					ir.find(plan.layout, nil, rows[i%len(rows)])
-					found += len(ir.found[newImage])
-				}
-				b.ReportMetric(bytes, "B/audience")
-				b.ReportMetric(float64(found)/float64(b.N), "matches")
 			})
 		}
 	}
+}
+
+func benchmarkFind(b *testing.B, ir *indexedRule, l *filter.Layout, users, rows int) {
+	images := make([][]change.Value, rows)
+	for i := range images {
+		images[i] = benchRow(i * 7919 % users)
+	}
+	found := 0
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		ir.find(l, nil, images[i%len(images)])
+		found += len(ir.found[newImage])
+	}
+	b.ReportMetric(float64(found)/float64(b.N), "matches")
 }
 
 // filled is an index with n users.
