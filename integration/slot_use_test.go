@@ -13,7 +13,10 @@ import (
 // A healthy start says so, in one line.
 func TestSlotStreaming(t *testing.T) {
 	t.Parallel()
-	db := newDatabase(t, "create table items (id int primary key)")
+	// A server of its own, on which nothing vacuums catalogs: sessions that begin after that need
+	// pg_publication, which is locked below.
+	cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"autovacuum": "off"}})
+	db := newDatabaseOn(t, cluster, "create table items (id int primary key)")
 	r := startRelay(t, db, standard(publicTables("items")))
 	r.stderr.waitFor(t, `level=INFO msg=streaming slot=`+db.name+` from=[0-9A-F]+/[0-9A-F]+$`)
 	began := time.Now()
