@@ -44,7 +44,7 @@ func TestReloadWhileHeld(t *testing.T) {
 		rules := func(where string) []*Rule {
 			return []*Rule{ruled(t, testRelation(), Rule{Name: "mine", Snapshot: 10}, where, "row.room == user.id", claims...)}
 		}
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}, rows: [][]string{{"1", "7", "secret"}}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}, rows: [][]string{{"1", "7", "secret"}}}
 		f.during = func() { time.Sleep(time.Second) }
 		h := newTestHub(t, Options{Snapshots: f, Rules: rules("")})
 		defer h.run()()
@@ -96,7 +96,7 @@ func TestReloadRelation(t *testing.T) {
 			rel.ID = id
 			return []*Rule{ruled(t, rel, Rule{Name: "mine", Snapshot: rows}, "", "row.room == user.id", claims...)}
 		}
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}, rows: [][]string{{"1", "7", "x"}}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}, rows: [][]string{{"1", "7", "x"}}}
 		h := newTestHub(t, Options{Snapshots: f, Rules: rules(1, 10)})
 		defer h.run()()
 		user := userOf(t, claims, `{"id":7}`)

@@ -20,14 +20,14 @@ func TestUnjudgedBesideAnother(t *testing.T) {
 }
 
 func unjudgedBesideAnother(t *testing.T, what string) {
-	f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}}
+	f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}}
 	h := snapshotHub(t, f, 10)
 	defer h.run()()
 	user := userOf(t, claimsOf(t, "id bigint"), `{"id":7}`)
 	s := h.subscribeAs(user, "", "mine", "all")
 	drain(s)
 	f.rows = [][]string{{"1", "7", "x"}}
-	f.visible = Visibility{Xmin: 0x131, Xmax: 0x131, Until: 0x140}
+	f.visible = Visibility{Snapshot: change.Snapshot{Xmin: 0x131, Xmax: 0x131}, Until: 0x140}
 	h.tx(insert(1, 7, "x")) // 0x100
 	full := h.rel
 	if what == "suspended" {
@@ -74,14 +74,14 @@ func unjudgedBesideAnother(t *testing.T, what string) {
 // TestAheadIsAlone: an id from beyond the log, which anybody can make, moves nobody but its client.
 func TestAheadIsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}}
 		h := newTestHub(t, Options{Snapshots: f, Rules: []*Rule{ruled(t, testRelation(), Rule{Name: "all", Snapshot: 10}, "row.room != 0", "public")}})
 		defer h.run()()
 		good := h.subscribe("", "all")
 		drain(good)
 		bad := h.subscribe("FFFFFFF/0.0."+good.view.tag, "all")
 		drain(bad)
-		f.visible = Visibility{Xmin: 0x101, Xmax: 0x101, Until: 0x110}
+		f.visible = Visibility{Snapshot: change.Snapshot{Xmin: 0x101, Xmax: 0x101}, Until: 0x110}
 		h.tx(func(b *change.Builder, r *change.Relation) { // no row that can be judged
 			b.Row(change.Insert, r, []byte{'N', 0, 3, 't', 0, 0, 0, 1, '1', byte(change.Omitted), byte(change.Omitted)}, true)
 		})
@@ -97,7 +97,7 @@ func TestAheadIsAlone(t *testing.T) {
 // TestAheadWhileHeld: the end of the wait of a client that was ahead does not give it a second snapshot.
 func TestAheadWhileHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 0x101, Xmax: 0x101, Until: 0x110}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 0x101, Xmax: 0x101}, Until: 0x110}}
 		h := newTestHub(t, Options{Snapshots: f, Rules: []*Rule{ruled(t, testRelation(), Rule{Name: "all", Snapshot: 10}, "row.room != 0", "public")}})
 		defer h.run()()
 		h.commit = 0x100
@@ -121,13 +121,13 @@ func TestAheadWhileHeld(t *testing.T) {
 // back the bytes of both.
 func TestSnapshotBytesOfTwo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}, rows: [][]string{{"1", "7", "x"}}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}, rows: [][]string{{"1", "7", "x"}}}
 		h := newTestHub(t, Options{Snapshots: f, Rules: []*Rule{ruled(t, testRelation(), Rule{Name: "all", Snapshot: 10}, "row.room != 0", "public")}})
 		defer h.run()()
 		s := h.subscribe("", "all")
 		synctest.Wait()
 		s.Take() // and its owner writes
-		f.visible = Visibility{Xmin: 0x101, Xmax: 0x101, Until: 0x110}
+		f.visible = Visibility{Snapshot: change.Snapshot{Xmin: 0x101, Xmax: 0x101}, Until: 0x110}
 		h.tx(func(b *change.Builder, r *change.Relation) {
 			b.Row(change.Insert, r, []byte{'N', 0, 3, 't', 0, 0, 0, 1, '1', byte(change.Omitted), byte(change.Omitted)}, true)
 		})
@@ -152,7 +152,7 @@ func (l *farLog) InMemory() change.Position { return l.near }
 // nothing from there on is read once more.
 func TestCutFarBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 0x131, Xmax: 0x131, Until: 0x140}, rows: [][]string{{"1", "7", "x"}}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 0x131, Xmax: 0x131}, Until: 0x140}, rows: [][]string{{"1", "7", "x"}}}
 		h := snapshotHub(t, f, 10)
 		h.Hub.events = &farLog{h.log, change.Position{Commit: 0x130}}
 		defer h.run()()

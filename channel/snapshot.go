@@ -24,19 +24,9 @@ type Snapshot interface {
 	Close()
 }
 
-// Visibility says which transactions a snapshot has, see pg_current_snapshot in "System
-// Information Functions". Transaction ids have 64 bits here.
+// Visibility is what a snapshot has, and where it ends in the WAL.
 type Visibility struct {
-	// Xmin is the lowest transaction id that was in progress; all below it are visible
-	// (or rolled back).
-	Xmin uint64
-	// Xmax is one above the highest that had ended. It and all above are invisible, but may
-	// have been given out, and even have come by replication already.
-	Xmax uint64
-	// InProgress are those from Xmin to Xmax that had not ended, ascending. They are not all
-	// that were in progress: whether a logged transaction is missing in the snapshot is for
-	// Has to say, not for this list.
-	InProgress []uint64
+	change.Snapshot
 	// Until: every visible commit has a smaller LSN, and is on the server's disk, so that it
 	// comes by replication soon.
 	Until change.LSN

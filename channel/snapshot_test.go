@@ -84,8 +84,8 @@ func ids(events []string) (out []string) {
 // also of a transaction that was logged before the snapshot and is not visible in it.
 func TestSnapshotThenLive(t *testing.T) {
 	for name, stuck := range map[string]Visibility{
-		"in progress":                  {Xmin: 0x110, Xmax: 0x121, InProgress: []uint64{0x110}, Until: 0x140},
-		"not given out yet for others": {Xmin: 0x110, Xmax: 0x110, Until: 0x140},
+		"in progress":                  {Snapshot: change.Snapshot{Xmin: 0x110, Xmax: 0x121, InProgress: []uint64{0x110}}, Until: 0x140},
+		"not given out yet for others": {Snapshot: change.Snapshot{Xmin: 0x110, Xmax: 0x110}, Until: 0x140},
 	} {
 		t.Run(name, func(t *testing.T) { snapshotThenLive(t, stuck) })
 	}
@@ -126,7 +126,7 @@ func snapshotThenLive(t *testing.T, stuck Visibility) {
 // TestSnapshotPages: at most so many rows a frame, and only the last one has an id.
 func TestSnapshotPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}}
 		for range pageRows + 1 {
 			f.rows = append(f.rows, []string{"1", "7", "x"})
 		}
@@ -155,7 +155,7 @@ func TestSnapshotPages(t *testing.T) {
 // TestSnapshotTooLarge: then the client must fetch the rows itself, and goes on live.
 func TestSnapshotTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}, rows: [][]string{{"1", "7", "x"}, {"2", "8", "x"}, {"3", "7", "x"}}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}, rows: [][]string{{"1", "7", "x"}, {"2", "8", "x"}, {"3", "7", "x"}}}
 		h := snapshotHub(t, f, 1)
 		defer h.run()()
 		s := h.subscribeAs(userOf(t, claimsOf(t, "id bigint"), `{"id":7}`), "", "mine")
@@ -185,7 +185,7 @@ func TestSnapshotFails(t *testing.T) {
 // TestSnapshotsShared: clients of one audience who come together share one query.
 func TestSnapshotsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}, rows: [][]string{{"1", "7", "x"}}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}, rows: [][]string{{"1", "7", "x"}}}
 		f.during = func() { time.Sleep(time.Second) }
 		h := snapshotHub(t, f, 10)
 		defer h.run()()
@@ -210,7 +210,7 @@ func TestSnapshotsShared(t *testing.T) {
 // channels beside it miss nothing meanwhile.
 func TestSnapshotAfterReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 0x120, Xmax: 0x120, Until: 0x120}, rows: [][]string{{"1", "7", "x"}}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 0x120, Xmax: 0x120}, Until: 0x120}, rows: [][]string{{"1", "7", "x"}}}
 		h := snapshotHub(t, f, 10)
 		defer h.run()()
 		user := userOf(t, claimsOf(t, "id bigint"), `{"id":7}`)
@@ -226,7 +226,7 @@ func TestSnapshotAfterReset(t *testing.T) {
 		full := h.rel // the rule cannot judge rows of another version
 		h.rel = &change.Relation{ID: 2, OID: 7, Schema: "public", Name: "t", Identity: 'd', Key: []int{0}, Columns: []change.Column{
 			{Name: "id", Identity: true, Type: bigint()}, {Name: "room", Type: bigint()}, {Name: "body", Type: full.Columns[2].Type}}}
-		f.visible = Visibility{Xmin: 0x121, Xmax: 0x121, Until: 0x130}
+		f.visible = Visibility{Snapshot: change.Snapshot{Xmin: 0x121, Xmax: 0x121}, Until: 0x130}
 		f.during = func() { h.rel = full; h.tx(insert(6, 9, "z")) } // 0x130, not in the snapshot
 		h.tx(func(b *change.Builder, r *change.Relation) {
 			b.Row(change.Update, r, append([]byte{'N'}, tup("1", "8", "a")...), false)
@@ -240,7 +240,7 @@ func TestSnapshotAfterReset(t *testing.T) {
 // TestTruncateKnowsItsSnapshot: of a table that has just been emptied nothing need be read.
 func TestTruncateKnowsItsSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fakeSnapshots{visible: Visibility{Xmin: 5, Xmax: 5, Until: 0x100}}
+		f := &fakeSnapshots{visible: Visibility{Snapshot: change.Snapshot{Xmin: 5, Xmax: 5}, Until: 0x100}}
 		h := snapshotHub(t, f, 10)
 		defer h.run()()
 		s := h.subscribeAs(userOf(t, claimsOf(t, "id bigint"), `{"id":7}`), "", "mine")

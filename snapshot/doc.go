@@ -16,7 +16,7 @@
 // transaction can have come by replication, and even be on screens, while no snapshot has
 // it, for as long as a standby takes; and two transactions can become visible in another
 // order than that of their commit records. Hence xids: a transaction is in the snapshot
-// iff it had left the proc array (channel.Visibility.Has), whatever its LSN. The list of
+// iff it had left the proc array (change.Snapshot.Has), whatever its LSN. The list of
 // those in progress has top-level ids only, as pgoutput's Begin has; prepared transactions
 // are in it until COMMIT PREPARED. It ends below Xmax, which is one above the highest id that
 // has ended (latestCompletedXid in GetSnapshotData, src/backend/storage/ipc/procarray.c),

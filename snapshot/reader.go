@@ -121,7 +121,7 @@ func (s *snapshot) begin(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.visible, err = parseSnapshot(string(results[1].Rows[0][0])); err != nil {
+	if s.visible.Snapshot, err = change.ParseSnapshot(string(results[1].Rows[0][0])); err != nil {
 		return err
 	}
 	s.visible.Until, err = s.reader.mark(ctx)

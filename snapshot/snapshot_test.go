@@ -4,42 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/channel"
 )
-
-func TestParseSnapshot(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]channel.Visibility{
-		"3:3:":                  {Xmin: 3, Xmax: 3},
-		"740:745:740,742":       {Xmin: 740, Xmax: 745, InProgress: []uint64{740, 742}},
-		"4294967290:4294967300": {},
-		"9223372036854775806:9223372036854775807:9223372036854775806": {Xmin: 1<<63 - 2, Xmax: 1<<63 - 1, InProgress: []uint64{1<<63 - 2}},
-		"740:745:742,740":         {},
-		"740:745:745":             {},
-		"740:745:739":             {},
-		"745:740:":                {},
-		"740:745:740,":            {},
-		"740:745:,740":            {},
-		":745:":                   {},
-		"740::":                   {},
-		"740:745:x":               {},
-		"-1:745:":                 {},
-		"740:9223372036854775808": {},
-		"":                        {},
-		"740:745:740:741":         {},
-	} {
-		got, err := parseSnapshot(text)
-		if bad := want.Xmax == 0; bad != (err != nil) || bad && !strings.Contains(err.Error(), `"`+text+`"`) {
-			t.Errorf("%q: %v", text, err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%q: (-want +got)\n%s", text, diff)
-		}
-	}
-}
 
 func TestShapeIs(t *testing.T) {
 	t.Parallel()
