@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"errors"
 	"net/http/httptest"
 	"testing"
 
@@ -19,8 +20,7 @@ func TestAnonymousBelievesNothing(t *testing.T) {
 	r.Header.Set("Cookie", "session=admin")
 	r.Header.Set("Remote-User", "admin")
 	var resolver auth.Resolver = auth.Anonymous{}
-	claims, err := resolver.Resolve(r)
-	if err != nil || !claims.Anonymous() {
-		t.Errorf("Resolve = %+v, %v, want nobody", claims, err)
+	if session, err := resolver.Resolve(r, auth.Client{}); session != nil || !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("Resolve = %v, %v, want nobody", session, err)
 	}
 }

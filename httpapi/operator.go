@@ -61,19 +61,19 @@ func ownPagesOnly(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // asUser takes the user from ?as=, the claims as JSON. Without it nobody is signed in.
-func (s *Server) asUser(r *http.Request) (auth.Claims, error) {
+func (s *Server) asUser(r *http.Request) (*auth.Session, error) {
 	as := r.URL.Query().Get("as")
 	if as == "" {
-		return auth.Claims{}, nil
+		return nil, auth.ErrNoSession
 	}
 	if s.opt.Admin.ParseClaims == nil {
-		return auth.Claims{}, refuse(http.StatusBadRequest, "bad_claims", "this walrelay has no claims")
+		return nil, refuse(http.StatusBadRequest, "bad_claims", "this walrelay has no claims")
 	}
 	user, err := s.opt.Admin.ParseClaims([]byte(as))
 	if err != nil {
-		return auth.Claims{}, refuse(http.StatusBadRequest, "bad_claims", "as: %s", clip(err.Error()))
+		return nil, refuse(http.StatusBadRequest, "bad_claims", "as: %s", clip(err.Error()))
 	}
-	return auth.Operator(user), nil
+	return auth.Fixed(user), nil
 }
 
 // reload answers 200 when the rules of the file are in force, and 422 with the reasons when nothing

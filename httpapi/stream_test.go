@@ -68,7 +68,7 @@ func TestClientLeaves(t *testing.T) {
 // fakeResolver answers with an error.
 type fakeResolver struct{ err error }
 
-func (f fakeResolver) Resolve(*http.Request) (auth.Claims, error) { return auth.Claims{}, f.err }
+func (f fakeResolver) Resolve(*http.Request, auth.Client) (*auth.Session, error) { return nil, f.err }
 
 // final answers are the same for every transport.
 func TestFinalAnswers(t *testing.T) {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/walrelay/walrelay/auth"
+	"github.com/walrelay/walrelay/channel"
 )
 
 const allowedMethods = "GET, OPTIONS"
@@ -20,10 +22,14 @@ func (s *Server) inBase(path string) bool {
 }
 
 // events answers every request under the base path.
-func (s *Server) events(c echo.Context) error { return s.carry(c, s.opt.Resolver.Resolve) }
+func (s *Server) events(c echo.Context) error {
+	return s.carry(c, func(r *http.Request) (*auth.Session, error) {
+		return s.opt.Resolver.Resolve(r, auth.Client{IP: c.RealIP()})
+	})
+}
 
 // carry answers a request for events of the user that who finds.
-func (s *Server) carry(c echo.Context, who func(*http.Request) (auth.Claims, error)) error {
+func (s *Server) carry(c echo.Context, who func(*http.Request) (*auth.Session, error)) error {
 	r, h := c.Request(), c.Response().Header()
 	if r.Method != http.MethodGet && r.Method != http.MethodOptions {
 		h.Set("Allow", allowedMethods)
@@ -57,7 +63,7 @@ func (s *Server) carry(c echo.Context, who func(*http.Request) (auth.Claims, err
 
 // open admits a subscription: the drain, limits, the user, then the hub. What it
 // takes is given back by the stream's finish, or at once when there is an error.
-func (s *Server) open(r *http.Request, ip string, a *ask, who func(*http.Request) (auth.Claims, error)) (*stream, error) {
+func (s *Server) open(r *http.Request, ip string, a *ask, who func(*http.Request) (*auth.Session, error)) (*stream, error) {
 	if !s.streams.enter() {
 		return nil, errDraining()
 	}
@@ -76,12 +82,21 @@ func (s *Server) open(r *http.Request, ip string, a *ask, who func(*http.Request
 			release()
 		}
 	}()
-	claims, err := who(r)
-	if err != nil {
-		return nil, err
+	sub, err := s.opt.Hub.Subscribe(r.Context(), a.Request) // public channels need no user
+	var nobody *channel.NoUserError
+	if errors.As(err, &nobody) {
+		session, err := who(r)
+		if err != nil {
+			return nil, err
+		}
+		a.User = session.Claims().Values()
+		sub, err = s.opt.Hub.Subscribe(r.Context(), a.Request)
+		if err != nil {
+			return nil, err
+		}
+		opened = true
+		return s.newStream(sub, ip, a, release), nil
 	}
-	a.User = claims.Values()
-	sub, err := s.opt.Hub.Subscribe(r.Context(), a.Request)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,65 @@
+package auth
+
+import (
+	"context"
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// question is what one look-up asks Postgres.
+type question struct {
+	// cookie is the name of the cookie, which seals some payloads.
+	cookie string
+	// key is the store key after its hash; nil of sources without store.
+	key []byte
+	// payload is that of cookies that hold their session; nil with a store that has the data.
+	payload map[string]any
+	now     time.Time
+}
+
+// found is a session as one snapshot shows it. Immutable.
+type found struct {
+	// row is what the store's row says; nil of sources without store.
+	row *row
+	// user is the value of `user:` as text. Invariant: not empty.
+	user string
+	// session is what claims read as :session, a JSON object.
+	session []byte
+	// claims is a JSON object.
+	claims []byte
+	// dependUsers is user in the spelling of the key column of each of Depends.
+	dependUsers []string
+	// snapshot is what the transaction saw that read all this. Invariant: zero iff Postgres was not asked.
+	snapshot change.Snapshot
+}
+
+// row is what matters of a row of the store. The same row gives an equal one, whether it
+// comes from a query or from the WAL.
+type row struct {
+	// identity are the values of the table's identity columns, joined without ambiguity.
+	identity string
+	// key is the SHA-256 of the key column's text.
+	key [32]byte
+	// fits: the conditions of `where:` are true.
+	fits bool
+	// expires is when the session ends; zero: not by time.
+	expires time.Time
+	// user is the value of `user:` as text; empty: nobody is signed in.
+	user string
+	// watched is :session, a JSON object of user and watch, with its keys in order.
+	watched string
+	// partial: an unchanged TOAST value or an omitted one kept user, watched or key from
+	// being known.
+	partial bool
+}
+
+// lookups reads sessions from Postgres. Safe for concurrent use.
+type lookups interface {
+	// lookup reads session and claims in one REPEATABLE READ READ ONLY transaction. Errors:
+	// a refusal (the session is none), *NotReadyError (the tables are not known yet, or do
+	// not fit any more), any other: Postgres cannot be asked now.
+	lookup(ctx context.Context, s *source, q question) (found, error)
+	// snapshot is what is visible now.
+	snapshot(ctx context.Context) (change.Snapshot, error)
+}
