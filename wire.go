@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"math"
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/config"
@@ -85,14 +84,10 @@ func (l sourceLog) Head() (change.Position, change.LSN) {
 // LastTx reads the batch that ends the log.
 func (l sourceLog) LastTx() (change.Tx, bool) {
 	b := l.Bounds()
-	before := change.Position{Commit: b.Last.Commit - 1, Index: math.MaxUint64}
-	if b.Last.Index > 0 {
-		before = change.Position{Commit: b.Last.Commit, Index: b.Last.Index - 1}
-	}
 	if b.Last == b.Floor {
 		return change.Tx{}, false
 	}
-	batch, err := l.Next(before)
+	batch, err := l.Next(b.Last.Prev())
 	if err != nil || batch == nil {
 		return change.Tx{}, false
 	}

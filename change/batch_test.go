@@ -180,30 +180,6 @@ func TestSkip(t *testing.T) {
 	}
 }
 
-func TestLSN(t *testing.T) {
-	for _, s := range []string{"0/0", "0/16B3748", "FFFFFFFF/FFFFFFFF", "1/10000000"} {
-		l, err := ParseLSN(s)
-		if err != nil || l.String() != s {
-			t.Errorf("%s: %s %v", s, l, err)
-		}
-	}
-	for _, s := range []string{"", "0", "/", "0/", "/1", "g/1", "0/123456789", "+1/1", "0/1 ", "0x1/1", "0/-1"} {
-		if l, err := ParseLSN(s); err == nil {
-			t.Errorf("%q accepted as %s", s, l)
-		}
-	}
-}
-
-// TestBefore: a bare LSN knows nothing of a commit that begins exactly there.
-func TestBefore(t *testing.T) {
-	for _, l := range []LSN{0x16B3748, 0x16B3749, 1, 8} {
-		p := Before(l)
-		if !p.Less(Position{l, 0}) || l > 1 && p.Less(Position{l - 2, 1 << 40}) {
-			t.Errorf("Before(%s) = %s", l, p)
-		}
-	}
-}
-
 // FuzzReader: damaged bytes end the walk with an error, never with a panic.
 func FuzzReader(f *testing.F) {
 	b := NewBuilder(Position{}, 0)

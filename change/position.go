@@ -79,7 +79,19 @@ func Before(l LSN) Position {
 	case l%8 == 0:
 		return Position{Commit: l - 1}
 	}
-	return Position{Commit: l - 1, Index: math.MaxUint64}
+	return Position{Commit: l}.Prev()
+}
+
+// Prev is the position just before p: there is none between the two. Only the zero
+// Position, which is before everything, is its own.
+func (p Position) Prev() Position {
+	switch {
+	case p.Index > 0:
+		return Position{Commit: p.Commit, Index: p.Index - 1}
+	case p.Commit > 0:
+		return Position{Commit: p.Commit - 1, Index: math.MaxUint64}
+	}
+	return p
 }
 
 // Compare returns -1, 0 or +1.

@@ -1,11 +1,5 @@
 package channel
 
-import (
-	"math"
-
-	"github.com/walrelay/walrelay/change"
-)
-
 // cutOff takes the subscribers of views that were cut off from the lane: they get the resets
 // that are due, without an id, and then a snapshot. The lane has not yet said that it is
 // further than that.
@@ -14,7 +8,7 @@ func (l *lane) cutOff() {
 		l.index.cuts[i] = nil
 		c := v.cut
 		v.cut = nil
-		known := before(c.at)
+		known := c.at.Prev()
 		near := l == l.hub.live || !known.Less(l.hub.events.InMemory())
 		run := l.hub.cutRun(v.view, c, near)
 		if live := l.hub.live.position(); !near && known.Less(live) { // all channels begin again
@@ -31,14 +25,6 @@ func (l *lane) cutOff() {
 		}
 	}
 	l.index.cuts = l.index.cuts[:0]
-}
-
-// before is the last position that can be before at.
-func before(at change.Position) change.Position {
-	if at.Index > 0 {
-		return change.Position{Commit: at.Commit, Index: at.Index - 1}
-	}
-	return change.Position{Commit: at.Commit - 1, Index: math.MaxUint64}
 }
 
 // cutRun renders the resets. From far back in the log the view's other channels are not read

@@ -2,7 +2,6 @@ package channel
 
 import (
 	"context"
-	"math"
 	"slices"
 	"sync"
 
@@ -41,7 +40,8 @@ func (r *recent) firstHidden(ctx context.Context, visible *Visibility, logged ch
 	}
 	for _, tx := range r.txs {
 		if tx.commit <= logged.Commit && !visible.Has(tx.xid) {
-			return &change.Position{Commit: tx.commit - 1, Index: math.MaxUint64}, nil
+			before := change.Position{Commit: tx.commit}.Prev()
+			return &before, nil
 		}
 	}
 	return nil, nil
