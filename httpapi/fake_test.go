@@ -24,6 +24,8 @@ type fakeHub struct {
 	id    string // up to which subscribers are complete
 	// heldFor: subscribers begin held. Whoever asked lets them go.
 	heldFor time.Duration
+	// private: its channels are for users.
+	private bool
 
 	mu    sync.Mutex
 	err   error
@@ -42,6 +44,9 @@ var readyRun = newRun(time.Time{}, channel.Event{Name: "ready", ID: "0/10.0.aaaa
 func (h *fakeHub) Subscribe(_ context.Context, r channel.Request) (Subscriber, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.private && r.User == nil {
+		return nil, &channel.NoUserError{Channel: r.Channels[0]}
+	}
 	h.asked = append(h.asked, r)
 	if h.err != nil {
 		return nil, h.err

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,7 +21,7 @@ func (s *Server) operatorRoutes() http.Handler {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.Use(s.logRequests, s.byAddress, ownPagesOnly)
 	for _, path := range []string{s.opt.BasePath, s.base + "/*"} {
-		e.GET(path, func(c echo.Context) error { return s.carry(c, s.asUser) })
+		e.GET(path, s.eventsAs)
 	}
 	e.POST("/reload", s.reload)
 	return e
@@ -58,6 +59,16 @@ func ownPagesOnly(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
+}
+
+// eventsAs answers a request for events of the user in ?as=. Mistakes in that are told for public
+// channels too.
+func (s *Server) eventsAs(c echo.Context) error {
+	session, err := s.asUser(c.Request())
+	if err != nil && !errors.Is(err, auth.ErrNoSession) {
+		return err
+	}
+	return s.carry(c, func(*http.Request) (*auth.Session, error) { return session, err })
 }
 
 // asUser takes the user from ?as=, the claims as JSON. Without it nobody is signed in.

@@ -30,20 +30,29 @@ func TestOperatorIsAnybody(t *testing.T) {
 	hub := newFakeHub()
 	s := operatorServer(t, hub)
 	as := "?as=" + url.QueryEscape(`{"id":42}`)
-	for _, test := range []struct {
-		address, query string
-		user           bool
-	}{{s.AdminAddr().String(), as, true}, {s.AdminAddr().String(), "", false}, {s.Addr().String(), as, false}} {
-		resp := get(t, "http://"+test.address+"/events/orders"+test.query)
-		(<-hub.came).finish("test")
-		if resp.StatusCode != 200 || !strings.Contains(body(t, resp), "event: ready") {
-			t.Errorf("%+v: status %d", test, resp.StatusCode)
+	for _, private := range []bool{false, true} {
+		hub.private = private
+		for _, test := range []struct {
+			address, query string
+			user           bool
+		}{{s.AdminAddr().String(), as, true}, {s.AdminAddr().String(), "", false}, {s.Addr().String(), as, false}} {
+			resp := get(t, "http://"+test.address+"/events/orders"+test.query)
+			if private && !test.user {
+				if resp.StatusCode != 401 {
+					t.Errorf("%+v: status %d, want 401", test, resp.StatusCode)
+				}
+				continue
+			}
+			(<-hub.came).finish("test")
+			if resp.StatusCode != 200 || !strings.Contains(body(t, resp), "event: ready") {
+				t.Errorf("%+v: status %d", test, resp.StatusCode)
+			}
+			hub.mu.Lock()
+			if r := hub.asked[len(hub.asked)-1]; (r.User != nil) != private {
+				t.Errorf("%+v: private %v, user %v", test, private, r.User)
+			}
+			hub.mu.Unlock()
 		}
-		hub.mu.Lock()
-		if r := hub.asked[len(hub.asked)-1]; (r.User != nil) != test.user {
-			t.Errorf("%+v: user %v", test, r.User)
-		}
-		hub.mu.Unlock()
 	}
 	for as, want := range map[string]string{`{"id":"x"}`: "claim id", `nonsense`: "as:"} {
 		status, text, _ := adminGet(t, s, "/events/orders?as="+url.QueryEscape(as))

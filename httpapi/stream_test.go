@@ -101,7 +101,7 @@ func TestFinalAnswers(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(tt.name+" "+accept, func(t *testing.T) {
 				hub := newFakeHub()
-				hub.err = tt.hub
+				hub.err, hub.private = tt.hub, tt.resolver != nil
 				s := start(t, Options{Hub: hub, Resolver: fakeResolver{tt.resolver}, Limits: Limits{Channels: 2}})
 				method := "GET"
 				if tt.method != "" {
@@ -169,6 +169,7 @@ func TestTransientAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			hub := newFakeHub()
+			hub.private = tt.resolver != nil
 			s := start(t, Options{Hub: hub, Resolver: fakeResolver{tt.resolver}, Limits: tt.limits})
 			if tt.limits != (Limits{}) {
 				get(t, target(s, "/events/orders"))
