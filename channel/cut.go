@@ -37,7 +37,7 @@ func (h *Hub) cutRun(v *view, c *cut, near bool) *Run {
 		case stale:
 		case !near && a.rule.Snapshot == 0:
 			reason = ReasonGap
-			h.stats.reset(reason, 1)
+			h.stats.reset(reason)
 		default:
 			continue
 		}

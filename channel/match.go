@@ -238,7 +238,7 @@ func (m *matcher) endBatch(last change.Position) {
 // reset tells an audience to forget its rows. Where the channel sends snapshots, its
 // views get nothing more of the batch: they need one.
 func (m *matcher) reset(a *indexedAudience, reason Reason, at change.Position) {
-	m.hub.stats.reset(reason, 1)
+	m.hub.stats.reset(reason)
 	m.data, m.shared = appendReset(m.data[:0], a.name, reason), sharing{}
 	for _, v := range a.views {
 		if a.rule.Snapshot > 0 {
@@ -258,7 +258,7 @@ func (m *matcher) truncate() {
 				if a.gate.holds(m.change) {
 					continue
 				}
-				m.hub.stats.reset(ReasonTruncate, 1)
+				m.hub.stats.reset(ReasonTruncate)
 				m.data, m.shared = appendReset(m.data[:0], a.name, ReasonTruncate), sharing{}
 				m.send(a, EventReset)
 				if r.rule.Snapshot > 0 {

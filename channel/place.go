@@ -13,26 +13,30 @@ func (h *Hub) place(s *Subscriber, resuming bool, id EventID, reason Reason) {
 		h.lost(l, errGeneration)
 	}
 	switch {
-	case !resuming && s.view.snapshots():
-		h.renew(s, h.readyRun(s.view, false, EventID{}, l.at, ""), l.at, true)
-	case !resuming:
-		s.control(h.readyRun(s.view, false, EventID{At: l.at, Tag: s.view.tag}, l.at, ""), l.at)
-		l.join(s)
-	case reason != "" && s.view.snapshots():
-		h.renew(s, h.readyRun(s.view, false, id, l.at, reason), l.at, true)
-	case reason != "":
-		s.control(h.readyRun(s.view, false, id, l.at, reason), l.at)
-		l.join(s)
-	default:
-		if id.At.Less(l.at) {
-			h.resume(s, id)
-			return
+	case !resuming || reason != "":
+		if !resuming && !s.view.snapshots() {
+			id = EventID{At: l.at, Tag: s.view.tag}
 		}
+		h.begin(s, h.readyRun(s.view, false, id, l.at, reason), true)
+	case id.At.Less(l.at):
+		h.resume(s, id)
+	default:
 		id.Tag = s.view.tag
 		s.control(h.readyRun(s.view, true, id, id.At, ""), id.At)
 		l.join(s)
 		h.waitAhead(s, id)
 	}
+}
+
+// begin queues what a subscriber must know first and lets it go on at the live lane's position, behind
+// a snapshot where its view has them; fresh is renew's. It runs on the live lane.
+func (h *Hub) begin(s *Subscriber, first *Run, fresh bool) {
+	if s.view.snapshots() {
+		h.renew(s, first, h.live.at, fresh)
+		return
+	}
+	s.control(first, h.live.at)
+	h.live.join(s)
 }
 
 // resume sends a subscriber that is behind the live lane to a catch-up lane.
@@ -69,16 +73,13 @@ func (h *Hub) waitAhead(s *Subscriber, id EventID) {
 // restart tells a subscriber to forget its rows and goes on at the live lane's
 // position. It runs on the live lane.
 func (h *Hub) restart(s *Subscriber, reason Reason) {
-	if s.view.generation == h.live.generation {
-		b := &runBuffer{}
-		h.resets(b, s.view, h.live.at, reason)
-		if s.view.snapshots() {
-			h.renew(s, b.seal(), h.live.at, true)
-			return
-		}
-		s.control(b.seal(), h.live.at)
+	if s.view.generation != h.live.generation {
+		h.live.join(s) // which ends it
+		return
 	}
-	h.live.join(s)
+	b := &runBuffer{}
+	h.resets(b, s.view, h.live.at, reason)
+	h.begin(s, b.seal(), true)
 }
 
 // readyRun renders the ready event, and the resets that follow it where the stream
@@ -98,29 +99,32 @@ func (h *Hub) readyRun(v *view, resumed bool, id EventID, at change.Position, re
 		h.log.Error("render ready event", "cause", err)
 	}
 	b := &runBuffer{}
-	switch {
-	case reason == "" && id.Tag == "": // a snapshot follows and carries the first id
-		b.event(EventReady, data, change.Position{})
-	case reason == "":
+	if id.Tag != "" {
 		b.add(EventReady, data, id.At, id.Tag)
-	case id.Tag != "":
-		b.add(EventReady, data, id.At, id.Tag)
-		h.resets(b, v, at, reason)
-	default:
+	} else { // the client named none, or a snapshot follows and carries the first id
 		b.event(EventReady, data, change.Position{})
+	}
+	if reason != "" {
 		h.resets(b, v, at, reason)
 	}
 	return b.seal()
 }
 
-// resets appends one reset per channel; the last one carries the id, unless a snapshot follows.
+// resets appends one reset per channel.
 func (h *Hub) resets(b *runBuffer, v *view, at change.Position, reason Reason) {
 	for _, a := range v.audiences {
-		if v.snapshots() {
-			b.event(EventReset, appendReset(nil, a.name, reason), at)
-		} else {
-			b.add(EventReset, appendReset(nil, a.name, reason), at, v.tag)
-		}
+		h.reset(b, v, a, at, reason)
 	}
-	h.stats.reset(reason, len(v.audiences))
+}
+
+// reset appends the reset of one of a view's channels. The last one at a position carries the id, unless a
+// snapshot follows: that has the id then.
+func (h *Hub) reset(b *runBuffer, v *view, a *audience, at change.Position, reason Reason) {
+	data := appendReset(nil, a.name, reason)
+	if v.snapshots() {
+		b.event(EventReset, data, at)
+	} else {
+		b.add(EventReset, data, at, v.tag)
+	}
+	h.stats.reset(reason)
 }

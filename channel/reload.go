@@ -137,26 +137,17 @@ func (h *Hub) moveLocked(s *Subscriber, v *view) error {
 // welcome tells a subscriber which of its channels are others, and goes on.
 func (h *Hub) welcome(s *Subscriber, was *view) {
 	b := &runBuffer{}
-	fresh := s.view.snapshots() // then the snapshot has the id
 	for _, a := range s.view.audiences {
 		if slices.ContainsFunc(was.audiences, func(o *audience) bool { return o.rule.print == a.rule.print && o.id == a.id }) {
 			continue
 		}
-		data := appendReset(nil, a.name, ReasonView)
-		h.stats.reset(ReasonView, 1)
-		if fresh {
-			b.event(EventReset, data, h.live.at)
-		} else {
-			b.add(EventReset, data, h.live.at, s.view.tag)
-		}
+		h.reset(b, s.view, a, h.live.at, ReasonView)
 	}
-	switch {
-	case len(b.frames) == 0: // only what a snapshot is read with
-		b.idOnly(h.live.at, s.view.tag)
-	case fresh:
-		h.renew(s, b.seal(), h.live.at, false)
+	if len(b.frames) > 0 {
+		h.begin(s, b.seal(), false)
 		return
 	}
+	b.idOnly(h.live.at, s.view.tag) // it gets the same as before: only what snapshots are read with has changed
 	s.control(b.seal(), h.live.at)
 	h.live.join(s)
 }

@@ -86,7 +86,7 @@ func (p *snapshotPage) frame(last bool) error {
 
 // tooMany says that the rows must be had elsewhere.
 func (p *snapshotPage) tooMany() *Run {
-	p.renewal.hub.stats.reset(ReasonSnapshot, 1)
+	p.renewal.hub.stats.reset(ReasonSnapshot)
 	b := &runBuffer{}
 	b.event(EventReset, appendReset(nil, p.audience.name, ReasonSnapshot), change.Position{})
 	return b.seal()

@@ -21,9 +21,9 @@ func (c *counters) init() {
 	}
 }
 
-func (c *counters) reset(r Reason, n int) {
+func (c *counters) reset(r Reason) {
 	if v := c.resets[r]; v != nil {
-		v.Add(uint64(n))
+		v.Add(1)
 	}
 }
 
