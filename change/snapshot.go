@@ -34,7 +34,7 @@ type Snapshot struct {
 // Xmax has left 2^31 behind is none that any log still holds. An id that never was is not
 // visible: then its rows are sent, which does no harm.
 func (s Snapshot) Has(xid uint32) bool {
-	full := int64(s.Xmax) + int64(int32(xid-uint32(s.Xmax)))
+	full := s.full(xid)
 	if full < 0 || uint64(full) >= s.Xmax {
 		return false
 	}
@@ -44,6 +44,15 @@ func (s Snapshot) Has(xid uint32) bool {
 	_, running := slices.BinarySearch(s.InProgress, uint64(full))
 	return !running
 }
+
+// Past reports whether all transactions had ended whose id is xid or lower.
+func (s Snapshot) Past(xid uint32) bool {
+	full := s.full(xid)
+	return full >= 0 && uint64(full) < s.Xmin
+}
+
+// full is the id with the epoch that brings it closest to Xmax; negative: there is none.
+func (s Snapshot) full(xid uint32) int64 { return int64(s.Xmax) + int64(int32(xid-uint32(s.Xmax))) }
 
 // ParseSnapshot reads the text form of a pg_snapshot, "xmin:xmax:xip,xip", whose ids are
 // full ones (xid8).

@@ -46,6 +46,16 @@ func TestSnapshotHas(t *testing.T) {
 	}
 }
 
+func TestSnapshotPast(t *testing.T) {
+	t.Parallel()
+	s := Snapshot{Xmin: 1<<32 + 2, Xmax: 1<<32 + 10, InProgress: []uint64{1<<32 + 2}}
+	for xid, want := range map[uint32]bool{1<<32 - 1: true, 1: true, 2: false, 3: false, 9: false, 10: false, 11: false} {
+		if got := s.Past(xid); got != want {
+			t.Errorf("Past(%d) = %v", xid, got)
+		}
+	}
+}
+
 func TestParseSnapshot(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Snapshot{

@@ -1,0 +1,154 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// A change that comes by replication may not be visible to queries yet: for moments, or for
+// as long as a synchronous standby takes. A look-up that does not see it would bring back a
+// session that is over. So every change that concerns sessions is noted here, whether or not
+// a session is known that it concerns, and a look-up counts only when its snapshot has them
+// all.
+
+const (
+	// recentFor is how long a change is noted at least. Invariant: longer than lookupPatience,
+	// so that of two snapshots this far apart the older belongs to no look-up under way.
+	recentFor = 10 * time.Second
+	// maxRecent bounds the notes; beyond it look-ups wait until all that was noted has ended.
+	maxRecent = 200_000
+)
+
+// ref is what a change concerns: a row of a source's store, a user of one of its tables of
+// depends, or all of its sessions.
+type ref struct {
+	source int
+	// depend is the index in Depends, or one of those below.
+	depend int
+	who    tag
+}
+
+const (
+	ofRow = -1 // who is the row's identity
+	ofAll = -2 // who is zero
+)
+
+// recent are the notes. It is guarded by Sessions.mu.
+type recent struct {
+	// rows have the last transaction of each row: rows are locked until a change of them can
+	// be seen, so that who sees the last one sees those before.
+	rows map[ref]uint32
+	// others have all of a user, or of all sessions.
+	others map[ref][]uint32
+	count  int
+	// dropped: notes were thrown away for want of room, horizon is the highest of their ids.
+	dropped bool
+	horizon uint32
+	// seen is the newest snapshot of a look-up, before the one of the last prune; each is zero
+	// until there is one.
+	seen, before change.Snapshot
+	pruned       time.Time
+}
+
+func newRecent() recent {
+	return recent{rows: map[ref]uint32{}, others: map[ref][]uint32{}}
+}
+
+// note keeps a change.
+func (r *recent) note(what ref, xid uint32) {
+	if r.count >= maxRecent {
+		r.drop()
+	}
+	if what.depend == ofRow {
+		if _, known := r.rows[what]; !known {
+			r.count++
+		}
+		r.rows[what] = xid
+		return
+	}
+	xids := r.others[what]
+	if n := len(xids); n > 0 && xids[n-1] == xid {
+		return
+	}
+	r.others[what] = append(xids, xid)
+	r.count++
+}
+
+// drop makes room by remembering one id instead of all.
+func (r *recent) drop() {
+	for _, xid := range r.rows {
+		r.raise(xid)
+	}
+	for _, xids := range r.others {
+		for _, xid := range xids {
+			r.raise(xid)
+		}
+	}
+	clear(r.rows)
+	clear(r.others)
+	r.count = 0
+}
+
+func (r *recent) raise(xid uint32) {
+	if !r.dropped || int32(xid-r.horizon) > 0 {
+		r.dropped, r.horizon = true, xid
+	}
+}
+
+// hides reports that a snapshot may lack a change that concerns any of what.
+func (r *recent) hides(s change.Snapshot, what ...ref) bool {
+	if r.dropped && !s.Past(r.horizon) {
+		return true
+	}
+	for _, w := range what {
+		if xid, ok := r.rows[w]; ok && !s.Has(xid) {
+			return true
+		}
+		for _, xid := range r.others[w] {
+			if !s.Has(xid) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// saw takes in the snapshot of a look-up, and forgets what every look-up from now on sees.
+func (r *recent) saw(s change.Snapshot, now time.Time) {
+	if s.Xmax >= r.seen.Xmax {
+		r.seen = s
+	}
+	if now.Sub(r.pruned) < recentFor {
+		return
+	}
+	r.pruned = now
+	if r.before.Xmax > 0 {
+		r.prune(r.before)
+	}
+	r.before = r.seen
+}
+
+func (r *recent) prune(s change.Snapshot) {
+	if r.dropped && s.Past(r.horizon) {
+		r.dropped = false
+	}
+	for what, xid := range r.rows {
+		if s.Has(xid) {
+			delete(r.rows, what)
+			r.count--
+		}
+	}
+	for what, xids := range r.others {
+		kept := xids[:0]
+		for _, xid := range xids {
+			if !s.Has(xid) {
+				kept = append(kept, xid)
+			}
+		}
+		r.count -= len(xids) - len(kept)
+		if r.others[what] = kept; len(kept) == 0 {
+			delete(r.others, what)
+		}
+	}
+}
