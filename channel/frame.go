@@ -74,8 +74,7 @@ func (r *Run) Event(i int) Event {
 	f := &r.Frames[i]
 	e := Event{Name: f.Kind.String(), Data: r.Bytes[f.Data:f.DataEnd]}
 	if f.HasID {
-		id := bytes.TrimPrefix(bytes.TrimSpace(r.Bytes[f.DataEnd:f.End]), []byte("id: "))
-		e.ID = string(bytes.TrimSpace(id))
+		e.ID = string(bytes.TrimPrefix(bytes.TrimSpace(r.Bytes[f.DataEnd:f.End]), []byte("id: ")))
 	}
 	return e
 }
@@ -115,11 +114,7 @@ func (b *runBuffer) add(kind EventKind, data []byte, at change.Position, tag str
 	}
 	b.event(kind, data, at)
 	f := &b.frames[len(b.frames)-1]
-	b.buf = append(b.buf[:f.idAt()], "id: "...)
-	b.buf = at.Append(b.buf)
-	b.buf = append(b.buf, '.')
-	b.buf = append(b.buf, tag...)
-	b.buf = append(b.buf, "\n\n"...)
+	b.buf = appendIDLine(b.buf[:f.idAt()], EventID{at, tag})
 	f.End, f.HasID = uint32(len(b.buf)), true
 }
 
@@ -146,10 +141,13 @@ func (b *runBuffer) dropLastID() {
 // idOnly appends a frame that says no more than that everything up to at is known.
 func (b *runBuffer) idOnly(at change.Position, tag string) {
 	from := len(b.buf)
-	b.buf = append(b.buf, "id: "...)
-	b.buf = append(append(at.Append(b.buf), '.'), tag...)
-	b.buf = append(b.buf, "\n\n"...)
+	b.buf = appendIDLine(b.buf, EventID{at, tag})
 	b.frames = append(b.frames, Frame{At: at, End: uint32(len(b.buf)), Data: uint32(from), DataEnd: uint32(from), Kind: EventHeartbeat, HasID: true})
+}
+
+// appendIDLine appends the id line with the blank line that ends a frame.
+func appendIDLine(dst []byte, id EventID) []byte {
+	return append(id.Append(append(dst, "id: "...)), "\n\n"...)
 }
 
 // dropAt takes back the frames at a position, which are the last ones, and returns how many

@@ -16,12 +16,15 @@ type EventID struct {
 }
 
 // String gives the wire form, 0/16B3748.3.k7x2mq.
-func (e EventID) String() string {
-	b := e.At.Append(nil)
+func (e EventID) String() string { return string(e.Append(nil)) }
+
+// Append appends the form of String to dst.
+func (e EventID) Append(dst []byte) []byte {
+	dst = e.At.Append(dst)
 	if e.Tag != "" {
-		b = append(append(b, '.'), e.Tag...)
+		dst = append(append(dst, '.'), e.Tag...)
 	}
-	return string(b)
+	return dst
 }
 
 // maxID bounds an id's length; the longest well-formed one has 45 bytes.

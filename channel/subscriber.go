@@ -112,11 +112,7 @@ func (s *Subscriber) Heartbeat(dst []byte) []byte {
 	if !ok {
 		return dst
 	}
-	dst = append(dst, "id: "...)
-	dst = id.At.Append(dst)
-	dst = append(dst, '.')
-	dst = append(dst, id.Tag...)
-	return append(dst, "\n\n"...)
+	return appendIDLine(dst, id)
 }
 
 // LastID is the id that Heartbeat names; empty with runs still queued.
