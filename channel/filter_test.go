@@ -268,6 +268,26 @@ func (c *churn) compare(p *plan) {
 	}
 }
 
+// TestRowOfTwoChannels: a row that belongs to two channels of a rule is called by its name in each.
+func TestRowOfTwoChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{Rules: []*Rule{ruled(t, testRelation(), Rule{Name: "of/{n}"}, "row.id == params.n or row.room == params.n", "public")}})
+		defer h.run()()
+		names := []string{"1", "7"}
+		var subs []*Subscriber
+		for _, n := range names {
+			subs = append(subs, h.subscribe("", "of/"+n))
+		}
+		h.tx(insert(1, 7, "a"))
+		for i, n := range names {
+			got := strings.Join(drain(subs[i]), "\n")
+			if !strings.Contains(got, `insert 0/100.0 {"channel":"of/`+n+`"`) || !strings.Contains(got, `"params":{"n":`+n+`}`) {
+				t.Errorf("of/%s: got %s", n, got)
+			}
+		}
+	})
+}
+
 // TestUnreadableValue: a value that is none of its type makes the rule unable to judge that
 // change, and no other.
 func TestUnreadableValue(t *testing.T) {

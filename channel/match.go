@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
@@ -22,8 +23,9 @@ type matcher struct {
 	after, before []change.Value
 	body          [3][]byte // of the change's insert, update and delete; empty: not made yet
 	data          []byte
-	// shared says what data was made for: audiences of one concrete channel get the same bytes.
-	shared sharing
+	// made: data is the event of madeKind that the audiences of the rule share.
+	made     bool
+	madeKind EventKind
 	// suspended are the rules that could not judge a change of the batch.
 	suspended []*indexedRule
 
@@ -32,12 +34,6 @@ type matcher struct {
 	tx     change.Tx
 	txTail []byte
 	commit time.Time
-}
-
-// sharing identifies the data of an event: its kind and its channel.
-type sharing struct {
-	kind EventKind
-	head *byte
 }
 
 // boundRule is a rule of the index with its plan for one relation version.
@@ -130,7 +126,7 @@ func (m *matcher) judge(r *boundRule) {
 		return
 	}
 	m.body[EventInsert], m.body[EventUpdate], m.body[EventDelete] = m.body[EventInsert][:0], m.body[EventUpdate][:0], m.body[EventDelete][:0]
-	m.shared = sharing{}
+	m.made = false
 	m.tell(r)
 }
 
@@ -159,19 +155,20 @@ func (m *matcher) emit(r *boundRule, a *indexedAudience, kind EventKind) {
 	}
 	// With parameters an audience has data of its own. Without, what all of them share is not
 	// looked for in each: there may be very many.
-	if r.rule.naming == nil || m.shared.head == nil || m.shared.kind != kind {
-		m.shared = sharing{kind, &a.head[0]}
+	if r.rule.naming == nil || !m.made || m.madeKind != kind {
+		m.made, m.madeKind = true, kind
 		m.data = append(append(m.data[:0], a.head...), eventNames[kind]...)
 		m.data = append(append(m.data, '"'), m.bodyOf(r, kind)...)
 		m.data = append(m.data, a.tail...)
 		m.data = append(m.data, m.txTail...)
 	}
-	m.send(a, kind)
+	m.send(a, kind, m.change.Position)
 }
 
-func (m *matcher) send(a *indexedAudience, kind EventKind) {
+// send appends data to every view of the audience.
+func (m *matcher) send(a *indexedAudience, kind EventKind, at change.Position) {
 	for _, v := range a.views {
-		m.index.add(v.riddenView, kind, m.data, m.change.Position, m.commit)
+		m.index.add(v.riddenView, kind, m.data, at, m.commit)
 	}
 }
 
@@ -238,15 +235,21 @@ func (m *matcher) endBatch(last change.Position) {
 // reset tells an audience to forget its rows. Where the channel sends snapshots, its
 // views get nothing more of the batch: they need one.
 func (m *matcher) reset(a *indexedAudience, reason Reason, at change.Position) {
-	m.hub.stats.reset(reason)
-	m.data, m.shared = appendReset(m.data[:0], a.name, reason), sharing{}
-	for _, v := range a.views {
-		if a.rule.Snapshot > 0 {
-			m.index.cutOff(v.riddenView, a.audience, reason, at)
-			continue
-		}
-		m.index.add(v.riddenView, EventReset, m.data, at, m.commit)
+	if a.rule.Snapshot == 0 {
+		m.sendReset(a, reason, at)
+		return
 	}
+	m.hub.stats.reset(reason)
+	for _, v := range a.views {
+		m.index.cutOff(v.riddenView, a.audience, reason, at)
+	}
+}
+
+// sendReset sends the reset alone.
+func (m *matcher) sendReset(a *indexedAudience, reason Reason, at change.Position) {
+	m.hub.stats.reset(reason)
+	m.data = appendReset(m.data[:0], a.name, reason)
+	m.send(a, EventReset, at)
 }
 
 // truncate tells every audience of the tables to forget its rows. Of a table that has just
@@ -258,12 +261,10 @@ func (m *matcher) truncate() {
 				if a.gate.holds(m.change) {
 					continue
 				}
-				m.hub.stats.reset(ReasonTruncate)
-				m.data, m.shared = appendReset(m.data[:0], a.name, ReasonTruncate), sharing{}
-				m.send(a, EventReset)
+				m.sendReset(a, ReasonTruncate, m.change.Position)
 				if r.rule.Snapshot > 0 {
 					m.data = appendSnapshot(m.data[:0], a.name, nil, true, true)
-					m.send(a, EventSnapshot)
+					m.send(a, EventSnapshot, m.change.Position)
 				}
 			}
 		}
@@ -274,23 +275,25 @@ func (m *matcher) truncate() {
 // pg_logical_emit_message(true, 'walrelay:<channel>', '<json>').
 const messagePrefix = "walrelay:"
 
+// message sends a logical message to the channel that it names. All audiences of a concrete channel get
+// the same bytes, but around a reload: the rules before and after may call its parameters differently.
 func (m *matcher) message() {
 	name, ok := strings.CutPrefix(string(m.change.Prefix), messagePrefix)
 	if !ok {
 		return
 	}
-	m.shared = sharing{}
+	var made *naming
 	for _, a := range m.index.named[name] {
 		if a.gate.holds(m.change) {
 			continue
 		}
-		if s := (sharing{EventMessage, &a.head[0]}); s != m.shared || a.tail != nil {
-			m.shared = s
+		if made == nil || !bytes.Equal(made.tail, a.tail) {
+			made = a.naming
 			m.data = append(append(m.data[:0], a.head...), `message","data":`...)
 			m.data = appendContent(m.data, m.change.Content)
 			m.data = append(append(m.data, a.tail...), m.txTail...)
 		}
-		m.send(a, EventMessage)
+		m.send(a, EventMessage, m.change.Position)
 	}
 }
 

@@ -166,6 +166,38 @@ func TestNewTagNeedsItsReset(t *testing.T) {
 	})
 }
 
+// TestMessageBetweenRules: riders from before and after a reload, which are on one lane for a moment, get
+// a message with the parameters as their own rule calls them.
+func TestMessageBetweenRules(t *testing.T) {
+	h := New(Options{Log: newMemLog()})
+	l := newLane(h, change.Position{})
+	var subs []*Subscriber
+	for i, param := range []string{"room", "room", "id"} {
+		r := ruled(t, testRelation(), Rule{Name: "room/{" + param + "}"}, "row.room == params."+param, "public")
+		r.prepare()
+		r.serial = uint64(i)
+		a, err := newAudience(r, "room/7", nil, map[string]string{param: "7"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lin := h.events.Bounds().Lineage
+		s := &Subscriber{hub: h, wake: make(chan struct{}, 1), view: newView(viewKey([]*audience{a}, lin.Generation), []*audience{a}, lin)}
+		l.join(s)
+		subs = append(subs, s)
+	}
+	m := &change.Change{Op: change.Message, Position: change.Position{Commit: 0x108}, Prefix: []byte("walrelay:room/7"), Content: []byte("1")}
+	if err := l.match.match(m); err != nil {
+		t.Fatal(err)
+	}
+	l.flush()
+	for i, param := range []string{"room", "room", "id"} {
+		runs := subs[i].Take()
+		if len(runs) != 1 || !strings.HasPrefix(string(runs[0].Event(0).Data), `{"channel":"room/7","op":"message","data":1,"params":{"`+param+`":7},"tx":`) {
+			t.Errorf("%s: got %v", param, runs)
+		}
+	}
+}
+
 // TestReloadLabels: a label that an enum has got can be asked for.
 func TestReloadLabels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
