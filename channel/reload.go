@@ -47,8 +47,6 @@ func sameParams(a, b *filter.Program) bool {
 
 func sameRelation(a, b *change.Relation) bool { return a == b || a != nil && b != nil && a.ID == b.ID }
 
-func sameRules(a, b []*Rule) bool { return slices.Equal(a, b) }
-
 func (h *Hub) currentRules() []*Rule {
 	h.mu.Lock()
 	defer h.mu.Unlock()

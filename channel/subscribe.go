@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"slices"
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/eventlog"
@@ -118,7 +119,7 @@ func (h *Hub) enter(s *Subscriber, rules []*Rule, as []*audience, lin eventlog.L
 		}
 		return false, ErrStarting
 	}
-	if !sameRules(rules, h.rules) {
+	if !slices.Equal(rules, h.rules) {
 		return false, nil
 	}
 	if err := h.enterViewLocked(s, v); err != nil {
