@@ -8,7 +8,7 @@ import (
 )
 
 // Subscriber is one subscription: a cursor, a bounded queue of runs, and a
-// wake-up. One goroutine, the owner, calls its methods.
+// wake-up. One goroutine, the owner, calls its methods; End and Pause are anybody's.
 type Subscriber struct {
 	hub *Hub
 	// view is changed only by a reload, on the live lane, under Hub.mu and mu, while the
@@ -42,6 +42,10 @@ type Subscriber struct {
 	handed  bool
 	closed  bool
 	end     string
+	// revoked: End has been called. Invariant: then end is set, and the queue is empty for good.
+	revoked bool
+	// paused keeps the queue from the owner.
+	paused bool
 }
 
 // maxSpareQueue is the number of runs for which a subscriber keeps memory without need.
@@ -55,17 +59,21 @@ func (s *Subscriber) Changed() <-chan struct{} { return s.wake }
 // is what lets a subscriber whose queue was full go on.
 func (s *Subscriber) Take() []*Run {
 	s.mu.Lock()
-	runs := s.queue
+	var runs []*Run
 	clear(s.out) // the owner is done with it: the memory is for what comes next
-	s.taken, s.queue, s.out, s.queued = s.queued, s.out[:0], runs, 0
-	if cap(runs) > maxSpareQueue {
+	s.taken = 0
+	if !s.paused {
+		runs = s.queue
+		s.taken, s.queue, s.out, s.queued = s.queued, s.out[:0], runs, 0
+	}
+	if cap(s.out) > maxSpareQueue {
 		s.out = nil
 	}
-	again := s.behind && len(runs) == 0 && !s.closed
+	again := s.behind && len(runs)+len(s.queue) == 0 && !s.overLocked()
 	if again {
 		s.behind = false
 	}
-	written := s.snapshotWritten()
+	written := s.snapshotWritten(!s.paused)
 	s.mu.Unlock()
 	if written != nil {
 		written()
@@ -76,28 +84,29 @@ func (s *Subscriber) Take() []*Run {
 	return runs
 }
 
-// Held reports that a snapshot is on its way: what has come so far is no end for a client that
-// asks once.
+// Held reports that a snapshot is on its way, or that the stream is paused: what has come so far
+// is no end for a client that asks once.
 func (s *Subscriber) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held && s.end == ""
+	return (s.held || s.paused) && s.end == ""
 }
 
-// snapshotWritten is the function to call when a snapshot has been written just now. mu is held.
-func (s *Subscriber) snapshotWritten() (written func()) {
+// snapshotWritten is the function to call when a snapshot has been written just now; taken says
+// that the owner gets what was queued. mu is held.
+func (s *Subscriber) snapshotWritten(taken bool) (written func()) {
 	switch {
 	case s.written == nil:
 	case !s.handed:
-		s.handed = true
+		s.handed = taken
 	default:
 		written, s.written, s.handed = s.written, nil, false
 	}
 	return written
 }
 
-// Ended reports that the hub has ended the stream, and why. What was queued
-// before is still there to Take.
+// Ended reports that the stream has been ended, and why. What was queued before is
+// still there to Take if it was the hub that ended it, and gone after End.
 func (s *Subscriber) Ended() (reason string, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +115,7 @@ func (s *Subscriber) Ended() (reason string, ended bool) {
 
 // Heartbeat appends an id-only frame that names the position up to which this
 // subscriber is complete. With runs still queued dst is returned unchanged: those
-// speak for themselves.
+// speak for themselves. So it is while the stream is paused, and after End.
 func (s *Subscriber) Heartbeat(dst []byte) []byte {
 	id, ok := s.complete()
 	if !ok {
@@ -115,7 +124,7 @@ func (s *Subscriber) Heartbeat(dst []byte) []byte {
 	return appendIDLine(dst, id)
 }
 
-// LastID is the id that Heartbeat names; empty with runs still queued.
+// LastID is the id that Heartbeat names; empty where that names none.
 func (s *Subscriber) LastID() string {
 	id, ok := s.complete()
 	if !ok {
@@ -137,13 +146,50 @@ func (s *Subscriber) complete() (EventID, bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) > 0 || s.held {
+	if len(s.queue) > 0 || s.held || s.paused || s.revoked {
 		return EventID{}, false
 	}
 	if s.lane == l && s.end == "" && s.at.Less(at) { // a stream that has ended gets no more
 		s.at = at
 	}
 	return EventID{At: s.at, Tag: s.view.tag}, true
+}
+
+// End ends the stream for reason and drops what is queued: once End has returned, Take returns
+// nothing any more. It never blocks and may be called by any goroutine, at any time; calls after
+// the first, and after Close, do nothing.
+func (s *Subscriber) End(reason string) {
+	s.mu.Lock()
+	if s.closed || s.revoked {
+		s.mu.Unlock()
+		return
+	}
+	s.revoked, s.end = true, reason // also where the hub has ended it: what is queued must not go out
+	s.queue, s.queued = nil, 0
+	if s.aheadTimer != nil {
+		s.aheadTimer.Stop()
+	}
+	var written func()
+	if !s.handed { // else the owner is writing it, until the next Take
+		written, s.written = s.written, nil
+	}
+	s.mu.Unlock()
+	if written != nil {
+		written()
+	}
+	s.signal()
+}
+
+// Pause(true) keeps what is queued, or will be, from the owner until Pause(false): Take returns
+// nothing, and no id is given. The queue fills up meanwhile, and what does not fit into it comes by
+// a catch-up lane later. It never blocks and may be called by any goroutine, at any time.
+func (s *Subscriber) Pause(on bool) {
+	s.mu.Lock()
+	s.paused = on
+	s.mu.Unlock()
+	if !on {
+		s.signal()
+	}
 }
 
 // Close ends the subscription. It may be called more than once.
@@ -213,9 +259,13 @@ func (s *Subscriber) fallBehind(at change.Position) {
 	s.signal()
 }
 
-// control queues a run of control events that moves the cursor to at.
+// control queues a run of control events that moves the cursor to at, unless the subscriber is over.
 func (s *Subscriber) control(r *Run, at change.Position) {
 	s.mu.Lock()
+	if s.overLocked() {
+		s.mu.Unlock()
+		return
+	}
 	s.held = false
 	s.queue = append(s.queue, r)
 	s.queued += len(r.Bytes)
@@ -229,7 +279,7 @@ func (s *Subscriber) control(r *Run, at change.Position) {
 func (s *Subscriber) hold(first *Run, at change.Position) {
 	s.mu.Lock()
 	s.lane, s.held, s.at = nil, true, at
-	if first != nil {
+	if first != nil && !s.overLocked() {
 		s.queue = append(s.queue, first)
 		s.queued += len(first.Bytes)
 	}
@@ -261,7 +311,7 @@ func (s *Subscriber) unhold(runs []*Run, at change.Position, written func()) boo
 	return true
 }
 
-// isOver reports that nothing more may be queued: the stream is closed, or the hub has ended it,
+// isOver reports that nothing more may be queued: the stream is closed, or it has been ended,
 // perhaps because its user may not see the channel any more.
 func (s *Subscriber) isOver() bool {
 	s.mu.Lock()
@@ -272,7 +322,7 @@ func (s *Subscriber) isOver() bool {
 // overLocked is isOver; mu is held.
 func (s *Subscriber) overLocked() bool { return s.closed || s.end != "" }
 
-// finish ends the stream with a reason.
+// finish ends the stream with a reason, once its owner has taken what is queued.
 func (s *Subscriber) finish(reason string) {
 	s.mu.Lock()
 	if s.end == "" {
@@ -317,11 +367,11 @@ func (s *Subscriber) alight(at change.Position) {
 	s.lane = nil
 }
 
-// giveUpAfter calls f after d, unless the subscriber has been closed by then.
+// giveUpAfter calls f after d, unless the subscriber is over by then.
 func (s *Subscriber) giveUpAfter(d time.Duration, f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed { // Subscribe may have been given up while the lane placed it
+	if !s.overLocked() { // Subscribe may have been given up while the lane placed it
 		s.aheadTimer = time.AfterFunc(d, f)
 	}
 }
