@@ -162,7 +162,7 @@ func (n *number) appendDigits(dst []byte, from, to int) []byte {
 // jsonb prints it. It refuses what is no number, so that NaN and Infinity become
 // strings.
 func appendNumber(dst, text []byte) ([]byte, bool) {
-	if isCounting(text) {
+	if IsPlainInteger(text) {
 		return append(dst, text...), true
 	}
 	n, ok := scanNumber(text)
@@ -178,9 +178,10 @@ func appendNumber(dst, text []byte) ([]byte, bool) {
 	return n.appendPlain(dst), true
 }
 
-// isCounting reports whether text is a sign and digits, the first not 0: the
-// common case, which needs no taking apart.
-func isCounting(text []byte) bool {
+// IsPlainInteger reports whether text is an integer as Postgres prints all but 0: a
+// minus sign where there is one, and digits, the first not 0. It is the common case of a
+// number, which needs no taking apart.
+func IsPlainInteger(text []byte) bool {
 	if len(text) > 0 && text[0] == '-' {
 		text = text[1:]
 	}

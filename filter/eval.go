@@ -1,6 +1,10 @@
 package filter
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/walrelay/walrelay/change"
+)
 
 // eval is the condition's truth. A nil image or binding is allowed where the
 // condition does not read it.
@@ -65,7 +69,7 @@ func (c *cond) equal(x, y *value) bool {
 		if bytes.Equal(x.s, y.s) {
 			return true
 		}
-		if isPlain(x.s) && isPlain(y.s) {
+		if change.IsPlainInteger(x.s) && change.IsPlainInteger(y.s) {
 			return false
 		}
 	case ClassText, ClassUUID, ClassEnum:

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+
+	"github.com/walrelay/walrelay/change"
 )
 
 // decimal is a number taken apart. Numbers are compared digit by digit: numeric is exact
@@ -77,28 +79,11 @@ func countDigits(text []byte) int {
 
 // isNumber reports whether text is what parseDecimal reads.
 func isNumber(text []byte) bool {
-	if isPlain(text) {
+	if change.IsPlainInteger(text) {
 		return true
 	}
 	_, ok := parseDecimal(text)
 	return ok
-}
-
-// isPlain reports whether text is an integer as Postgres prints all but 0, for which
-// there is less to do.
-func isPlain(text []byte) bool {
-	if len(text) > 0 && text[0] == '-' {
-		text = text[1:]
-	}
-	if len(text) == 0 || text[0] == '0' {
-		return false
-	}
-	for _, c := range text {
-		if c-'0' > 9 {
-			return false
-		}
-	}
-	return true
 }
 
 // zero reports 0; it does not look at the rank.
@@ -107,7 +92,7 @@ func (d *decimal) zero() bool { return len(d.whole) == 0 && len(d.frac) == 0 }
 // compareNumbers orders two numbers. Text that is none, which decode lets through
 // nowhere, is like NaN.
 func compareNumbers(a, b []byte) int {
-	if len(a) == len(b) && isPlain(a) && isPlain(b) && a[0] != '-' && b[0] != '-' {
+	if len(a) == len(b) && change.IsPlainInteger(a) && change.IsPlainInteger(b) && a[0] != '-' && b[0] != '-' {
 		return bytes.Compare(a, b)
 	}
 	x, okX := parseDecimal(a)
@@ -161,7 +146,7 @@ func sign(n int) int {
 // appendNumberKey appends the key of a number: the digits that count, with their
 // length in front. Zero has none.
 func appendNumberKey(dst, text []byte) []byte {
-	if isPlain(text) {
+	if change.IsPlainInteger(text) {
 		dst = binary.AppendUvarint(dst, uint64(len(text)))
 		return append(dst, text...)
 	}
