@@ -4,6 +4,8 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+
+	"github.com/walrelay/walrelay/sqlname"
 )
 
 // identifier is a name that SQL takes without quotes and does not fold.
@@ -15,7 +17,7 @@ func splitName(s string) (schema, name string, err error) {
 	var parts []string
 	for rest, more := s, true; more; {
 		var part string
-		part, rest, more, err = cutName(rest)
+		part, rest, more, err = sqlname.Cut(rest, checkBare)
 		if err != nil {
 			return "", "", err
 		}
@@ -28,37 +30,6 @@ func splitName(s string) (schema, name string, err error) {
 		return parts[0], parts[1], nil
 	}
 	return "", "", errors.New("must be schema.name; a database cannot be named here")
-}
-
-// cutName reads one part of a name; more says that a point follows it.
-func cutName(s string) (part, rest string, more bool, err error) {
-	if !strings.HasPrefix(s, `"`) {
-		part, rest, more = strings.Cut(s, ".")
-		return part, rest, more, checkBare(part)
-	}
-	var b strings.Builder
-	for s = s[1:]; ; s = s[1:] {
-		i := strings.IndexByte(s, '"')
-		if i < 0 {
-			return "", "", false, errors.New(`a double quote is not closed`)
-		}
-		b.WriteString(s[:i])
-		s = s[i+1:]
-		if !strings.HasPrefix(s, `"`) {
-			break
-		}
-		b.WriteByte('"')
-	}
-	rest, more = strings.CutPrefix(s, ".")
-	switch {
-	case s != "" && !more:
-		return "", "", false, errors.New(`expected a point or the end after the closing quote`)
-	case b.Len() == 0:
-		return "", "", false, errors.New("a part of the name is empty")
-	case strings.ContainsRune(b.String(), 0):
-		return "", "", false, errors.New("must not hold a NUL character")
-	}
-	return b.String(), rest, more, nil
 }
 
 // checkBare refuses what SQL would fold or would not take without quotes: which

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/walrelay/walrelay/nearest"
+	"github.com/walrelay/walrelay/sqlname"
 )
 
 // declarable are the types that claims and parameters can have, with their class; a Postgres
@@ -104,45 +104,15 @@ func quoteName(s string) string {
 
 // splitName reads name or schema.name, each part possibly in double quotes.
 func splitName(s string) (schema, name string, err error) {
-	first, rest, more, err := cutName(s)
+	first, rest, more, err := sqlname.Cut(s, checkBare)
 	if err != nil || !more {
 		return "public", first, err
 	}
-	second, _, more, err := cutName(rest)
+	second, _, more, err := sqlname.Cut(rest, checkBare)
 	if err == nil && more {
 		err = errors.New("a type's name is schema.name")
 	}
 	return first, second, err
-}
-
-// cutName reads one part of a name; more says that a point follows it.
-func cutName(s string) (part, rest string, more bool, err error) {
-	if !strings.HasPrefix(s, `"`) {
-		part, rest, more = strings.Cut(s, ".")
-		return part, rest, more, checkBare(part)
-	}
-	var b strings.Builder
-	for s = s[1:]; ; s = s[1:] {
-		i := strings.IndexByte(s, '"')
-		if i < 0 {
-			return "", "", false, errors.New("a double quote is not closed")
-		}
-		b.WriteString(s[:i])
-		if s = s[i+1:]; !strings.HasPrefix(s, `"`) {
-			break
-		}
-		b.WriteByte('"')
-	}
-	rest, more = strings.CutPrefix(s, ".")
-	switch part = b.String(); {
-	case s != "" && !more:
-		err = errors.New("expected a point or the end after the closing quote")
-	case part == "":
-		err = errors.New("a part of the name is empty")
-	case !utf8.ValidString(part) || strings.ContainsRune(part, 0):
-		err = errors.New("not a name that Postgres can have")
-	}
-	return part, rest, more, err
 }
 
 // checkBare refuses what SQL would fold or would not take without quotes.
