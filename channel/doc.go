@@ -28,6 +28,9 @@
 //   - A subscriber holds at most its queue limit of unwritten bytes (plus one
 //     run); over that it leaves its lane and comes back by a catch-up lane at its
 //     last queued position. Nobody waits for it.
+//   - Once [Subscriber.End] has returned, its owner gets nothing any more, not even
+//     what was queued before; while [Subscriber.Pause] lasts it gets nothing, and
+//     loses nothing.
 //
 // # Lock order
 //

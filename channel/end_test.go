@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/eventlog"
 )
 
 // wantEnded checks that nothing can be had of a subscriber any more.
@@ -176,15 +177,19 @@ func TestEndThenReset(t *testing.T) {
 		h := snapshotHub(t, f, 10)
 		defer h.run()()
 		user := userOf(t, claimsOf(t, "id bigint"), `{"id":7}`)
-		mine, ahead := h.subscribeAs(user, "", "mine"), h.subscribe("FFFFFFF/0", "all")
+		mine, ahead, all := h.subscribeAs(user, "", "mine"), h.subscribe("FFFFFFF/0", "all"), h.subscribe("", "all")
 		drain(mine)
 		mine.End("signed_out")
 		ahead.End("signed_out")
+		all.End("signed_out")
+		h.log.update(func() { h.log.broken = eventlog.ErrCorrupt }) // a reset
+		synctest.Wait()
 		h.tx(unjudged) // a reset, and a snapshot behind it
 		time.Sleep(10 * h.aheadWait)
 		h.SetRules(nil)
-		wantEnded(t, mine, "signed_out")
-		wantEnded(t, ahead, "signed_out")
+		for _, s := range []*Subscriber{mine, ahead, all} {
+			wantEnded(t, s, "signed_out")
+		}
 	})
 }
 
@@ -197,6 +202,9 @@ func TestPause(t *testing.T) {
 			s := h.subscribe("", "all")
 			drain(s)
 			s.Pause(true)
+			if s.LastID() != "" || len(s.Heartbeat(nil)) > 0 {
+				t.Error("an id while paused")
+			}
 			var sent []string
 			for i := range rows {
 				h.tx(insert(i, 1, "x"))
