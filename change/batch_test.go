@@ -1,6 +1,7 @@
 package change
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -81,7 +82,9 @@ func walk(t *testing.T, b *Batch) (out []string) {
 		s := c.Position.String() + " " + c.Op.String()
 		switch c.Op {
 		case Truncate:
-			s += " " + c.Truncated[0].FullName()
+			for _, rel := range c.Truncated {
+				s += " " + rel.FullName()
+			}
 			if c.Cascade {
 				s += " cascade"
 			}
@@ -177,6 +180,115 @@ func TestSkip(t *testing.T) {
 	b.Row(Insert, testRelation(), row(byte('N'), tuple("1", "", "")), false)
 	if got := b.Seal(time.Time{}); got.First != (Position{0x100, 1}) || got.Prev != (Position{0x100, 0}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestSkipWithin: what a batch is not to have takes its index, wherever it stands.
+func TestSkipWithin(t *testing.T) {
+	rel := testRelation()
+	insert := func(b *Builder, id string) { b.Row(Insert, rel, row(byte('N'), tuple(id, "", "")), false) }
+	b := NewBuilder(Position{0x10, 0}, 0x18)
+	b.Begin(Tx{Commit: 0x100})
+	insert(b, "1")
+	b.Skip()
+	b.Skip()
+	insert(b, "2")
+	insert(b, "3")
+	b.Skip()
+	b.Commit(0x110)
+	b.Begin(Tx{Commit: 0x200})
+	b.Skip()
+	b.Commit(0x210)
+	b.Begin(Tx{Commit: 0x300})
+	insert(b, "4")
+	b.Commit(0x310)
+	got := b.Seal(time.Time{})
+	if got.First != (Position{0x100, 0}) || got.Last != (Position{0x300, 0}) || got.Changes != 4 || got.WAL != 0x310 {
+		t.Errorf("%+v", got)
+	}
+	want := []string{"0/100.0 insert 1 NULL NULL", "0/100.3 insert 2 NULL NULL", "0/100.4 insert 3 NULL NULL", "0/300.0 insert 4 NULL NULL"}
+	if d := cmp.Diff(want, walk(t, got)); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestSealCommitted: transactions are taken whole; what is there of the open one follows
+// with the relations that it names, and no others.
+func TestSealCommitted(t *testing.T) {
+	relations := make([]*Relation, 300) // two-byte indices
+	for i := range relations {
+		relations[i] = testRelation()
+		relations[i].Name = "t" + strconv.Itoa(i)
+	}
+	insert := func(b *Builder, id int) {
+		b.Row(Insert, relations[id], row(byte('N'), tuple(strconv.Itoa(id), "", "")), false)
+	}
+	b := NewBuilder(Position{0x10, 2}, 0x18)
+	b.Begin(Tx{Commit: 0x100})
+	for id := range 299 {
+		insert(b, id)
+	}
+	b.Commit(0x110)
+	b.Begin(Tx{Commit: 0x200})
+	b.Skip()
+	insert(b, 299)
+	b.Message("p", []byte("m"))
+	b.Truncate([]*Relation{relations[200], relations[299], relations[1]}, false, false)
+	insert(b, 1)
+	if b.Committed() != 299 {
+		t.Errorf("%d changes are committed", b.Committed())
+	}
+	first := b.SealCommitted(time.Unix(1, 0))
+	if first.Prev != (Position{0x10, 2}) || first.First != (Position{0x100, 0}) || first.Last != (Position{0x100, 298}) || first.WAL != 0x110 || len(first.Relations) != 299 {
+		t.Errorf("first: %s %s %s %s, %d relations", first.Prev, first.First, first.Last, first.WAL, len(first.Relations))
+	}
+	if got := walk(t, first); len(got) != 299 || got[298] != "0/100.298 insert 298 NULL NULL" {
+		t.Errorf("first: %d changes", len(got))
+	}
+	if empty := b.SealCommitted(time.Unix(2, 0)); empty.Changes != 0 || empty.Prev != first.Last || empty.First != first.Last || empty.Last != first.Last || len(empty.Body) != 0 {
+		t.Errorf("nothing committed: %+v", empty)
+	}
+	insert(b, 2)
+	b.Commit(0x210)
+	b.Begin(Tx{Commit: 0x300})
+	b.Commit(0x310)
+	second := b.SealCommitted(time.Unix(3, 0))
+	if second.Prev != first.Last || second.First != (Position{0x200, 1}) || second.Last != (Position{0x200, 5}) || second.WAL != 0x310 || second.Changes != 5 || len(second.Relations) != 4 {
+		t.Errorf("second: %+v", second)
+	}
+	want := []string{"0/200.1 insert 299 NULL NULL", "0/200.2 message p m", "0/200.3 truncate public.t200 public.t299 public.t1", "0/200.4 insert 1 NULL NULL", "0/200.5 insert 2 NULL NULL"}
+	got := walk(t, second)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	for i, name := range []string{"t299", "t200", "t1", "t2"} {
+		if second.Relations[i].Name != name {
+			t.Errorf("relation %d is %s, not %s", i, second.Relations[i].Name, name)
+		}
+	}
+}
+
+// TestSealThenCommitted: a transaction that was cut is committed like any other.
+func TestSealThenCommitted(t *testing.T) {
+	rel := testRelation()
+	insert := func(b *Builder, id string) { b.Row(Insert, rel, row(byte('N'), tuple(id, "", "")), false) }
+	b := NewBuilder(Position{0x10, 2}, 0x18)
+	b.Begin(Tx{Commit: 0x100})
+	insert(b, "1")
+	cut := b.Seal(time.Time{})
+	insert(b, "2")
+	b.Commit(0x110)
+	b.Begin(Tx{Commit: 0x200})
+	insert(b, "3")
+	rest := b.SealCommitted(time.Time{})
+	b.Commit(0x210)
+	last := b.SealCommitted(time.Time{})
+	if cut.Last != rest.Prev || cut.WAL != 0x18 || rest.First != (Position{0x100, 1}) || rest.WAL != 0x110 || last.Prev != rest.Last || last.First != (Position{0x200, 0}) {
+		t.Errorf("%+v, %+v, %+v", cut, rest, last)
+	}
+	got := append(append(walk(t, cut), walk(t, rest)...), walk(t, last)...)
+	if d := cmp.Diff([]string{"0/100.0 insert 1 NULL NULL", "0/100.1 insert 2 NULL NULL", "0/200.0 insert 3 NULL NULL"}, got); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -1,6 +1,34 @@
 package change
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// Split sets Old, OldKind and New from a row's payload, "[K|O tuple] [N tuple]": what
+// follows the relation's OID in the pgoutput message, and a record has. Op must be set;
+// the tuples point into payload. Values are not looked at, see Images.
+func (c *Change) Split(payload []byte) error {
+	c.New, c.Old, c.OldKind = nil, nil, OldNone
+	if len(payload) > 0 && (payload[0] == byte(OldKey) || payload[0] == byte(OldFull)) {
+		n, err := tupleLen(payload[1:])
+		if err != nil {
+			return err
+		}
+		c.OldKind, c.Old = OldKind(payload[0]), Tuple(payload[1:1+n])
+		payload = payload[1+n:]
+	}
+	if len(payload) > 0 && payload[0] == 'N' {
+		c.New = Tuple(payload[1:])
+		payload = nil
+	}
+	if len(payload) > 0 || c.Op != Delete && c.New == nil || c.Op == Delete && c.Old == nil {
+		return errRow
+	}
+	return nil
+}
+
+var errRow = errors.New("malformed row record")
 
 // Images decodes the row before and after a row change into after and before,
 // whose memory is reused.

@@ -56,7 +56,9 @@ func (r *Reader) readRecord(kind byte, c *Change) {
 	case recInsert, recUpdate, recDelete, recInsert | recOversizeMask, recUpdate | recOversizeMask, recDelete | recOversizeMask:
 		c.Op, c.Oversize = Op(kind&^recOversizeMask), kind&recOversizeMask != 0
 		c.Relation = r.relation()
-		r.tuples(c, r.bytes())
+		if err := c.Split(r.bytes()); err != nil {
+			r.fail(err.Error())
+		}
 	case recTruncate:
 		r.truncate(c)
 	case recMessage:
@@ -64,26 +66,6 @@ func (r *Reader) readRecord(kind byte, c *Change) {
 		c.Prefix, c.Content = r.bytes(), r.bytes()
 	default:
 		r.fail(fmt.Sprintf("unknown record kind %q", kind))
-	}
-}
-
-// tuples splits "[K|O tuple] [N tuple]".
-func (r *Reader) tuples(c *Change, p []byte) {
-	if len(p) > 0 && (p[0] == byte(OldKey) || p[0] == byte(OldFull)) {
-		n, err := tupleLen(p[1:])
-		if err != nil {
-			r.fail(err.Error())
-			return
-		}
-		c.OldKind, c.Old = OldKind(p[0]), Tuple(p[1:1+n])
-		p = p[1+n:]
-	}
-	if len(p) > 0 && p[0] == 'N' {
-		c.New = Tuple(p[1:])
-		p = nil
-	}
-	if len(p) > 0 || c.Op != Delete && c.New == nil || c.Op == Delete && c.Old == nil {
-		r.fail("malformed row record")
 	}
 }
 

@@ -17,6 +17,11 @@ type TableSpec struct {
 	// Ref leads back to the place in the configuration; it is handed through to findings.
 	Ref  any
 	Uses []ColumnUse
+	// Private: its rows are credentials, or no channel has them. Neither they nor their
+	// relation are ever given to the Log; each change only takes its index.
+	Private bool
+	// Watched: Options.Watcher sees its changes.
+	Watched bool
 }
 
 // ColumnUse is one column that the configuration names.

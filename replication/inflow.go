@@ -12,7 +12,7 @@ import (
 
 const (
 	// batchCap is the size at which a batch is full and the receiver waits for the
-	// log.
+	// log. A transaction that takes less is in one batch, see take.
 	batchCap = 256 << 10
 	// appendPace is the least time between the starts of two appends: what arrives
 	// meanwhile shares one fsync. Under load it grows with the size of the last batch
@@ -73,9 +73,9 @@ func (f *inflow) add(ctx context.Context, fn func(*change.Builder)) error {
 		}
 		f.mu.Lock()
 	}
-	wasEmpty := f.builder.Changes() == 0
+	nothing := f.builder.Committed() == 0
 	fn(f.builder)
-	wake := wasEmpty && f.builder.Changes() > 0 || f.builder.Len() >= batchCap
+	wake := nothing && f.builder.Committed() > 0 || f.builder.Len() >= batchCap
 	f.mu.Unlock()
 	if wake {
 		poke(f.ready)
@@ -109,17 +109,25 @@ func (f *inflow) hurry() {
 	poke(f.ready)
 }
 
-// take seals what is there. Without changes it does so only when the WAL moved and
-// idle (or urgency) allows it.
-func (f *inflow) take(now time.Time, idle bool) *change.Batch {
+// take seals the transactions that are there from Begin to Commit. Those without changes
+// count only when the WAL moved and idle (or urgency) allows it. The receiver sees sessions
+// end in the middle of a transaction: rows of it that came first wait for that here. A
+// transaction that alone fills a batch is cut.
+func (f *inflow) take(now time.Time, idle bool) (out *change.Batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := f.builder
-	if b == nil || !b.Pending(f.sealed) || b.Changes() == 0 && !idle && !f.urgent {
+	switch {
+	case b == nil:
+		return nil
+	case b.Committed() > 0, b.WAL() > f.sealed && (idle || f.urgent):
+		out = b.SealCommitted(now)
+	case b.Len() >= batchCap:
+		out = b.Seal(now)
+	default:
 		return nil
 	}
 	f.urgent = false
-	out := b.Seal(now)
 	f.sealed = out.WAL
 	poke(f.space)
 	return out

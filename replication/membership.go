@@ -16,7 +16,8 @@ type membership struct {
 	// members says of each table that exists, schema.name, how it is a member. The text
 	// changes when the table was made anew, when it was taken out of the publication and
 	// put back, and when what the publication publishes was altered, be it back to what
-	// it was: changes made in between are not in the stream.
+	// it was: changes made in between are not in the stream. It changes, too, when the
+	// table ceases to be Private: the log has nothing of before.
 	members map[string]string
 	// fitness says what else decides whether a table may be a member.
 	fitness map[string]string
@@ -43,15 +44,18 @@ select w.schema || '.' || w.name,
   join pg_class c on c.relnamespace = n.oid and c.relname = w.name`
 
 func readMembership(ctx context.Context, conn *pgx.Conn, t Target) (*membership, error) {
-	schemas, names := make([]string, len(t.Tables)), make([]string, len(t.Tables))
+	schemas, names, private := make([]string, len(t.Tables)), make([]string, len(t.Tables)), map[string]bool{}
 	for i, spec := range t.Tables {
-		schemas[i], names[i] = spec.Schema, spec.Name
+		schemas[i], names[i], private[spec.fullName()] = spec.Schema, spec.Name, spec.Private
 	}
 	m := &membership{target: t, members: map[string]string{}, fitness: map[string]string{}}
 	rows, err := conn.Query(ctx, membersSQL, schemas, names, t.Publication)
 	if err == nil {
 		var table, member, fit string
 		_, err = pgx.ForEachRow(rows, []any{&table, &member, &fit}, func() error {
+			if private[table] {
+				member = "private " + member
+			}
 			m.members[table], m.fitness[table] = member, fit
 			return nil
 		})

@@ -86,8 +86,10 @@ func (s *Source) markLate(ctx context.Context, p *Preflight, now *membership) (l
 		switch {
 		case s.o.Log.Since(name) == unknownLSN: // the last attempt ended in between
 		case joins[name], now.rejoined(name, was):
-			if err := s.o.Log.SetSince(ctx, name, unknownLSN); err != nil {
-				return nil, err
+			if !spec.Private {
+				if err := s.o.Log.SetSince(ctx, name, unknownLSN); err != nil {
+					return nil, err
+				}
 			}
 		default:
 			continue
@@ -102,7 +104,7 @@ const unknownLSN = change.LSN(math.MaxUint64)
 
 // noteSince waits for the transactions that wrote to the tables before they were
 // published (of those the stream has only what they write from then on) and notes
-// where the tables are complete.
+// where the tables that are logged are complete.
 func (s *Source) noteSince(ctx context.Context, conn *pgx.Conn, p *Preflight, late []TableSpec) error {
 	if len(late) == 0 {
 		return nil
@@ -113,6 +115,10 @@ func (s *Source) noteSince(ctx context.Context, conn *pgx.Conn, p *Preflight, la
 				return err
 			}
 		}
+	}
+	late = slices.DeleteFunc(slices.Clone(late), func(spec TableSpec) bool { return spec.Private })
+	if len(late) == 0 {
+		return nil
 	}
 	// A message of no consequence, so that the place lies behind all that clients have
 	// seen, also in a database where nothing happens.

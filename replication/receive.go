@@ -23,6 +23,7 @@ type receiver struct {
 	maxEvent int
 	stats    *counters
 	witness  *witness
+	watcher  Watcher
 	// reply asks for a standby status update.
 	reply func()
 
@@ -31,6 +32,7 @@ type receiver struct {
 	next    uint64             // index of the transaction's next change
 	relbuf  []*change.Relation // reused by truncate
 	payload []byte             // reused by oversize rows
+	watched change.Change      // reused for the watcher
 }
 
 // run reads until the connection fails or ctx ends.
@@ -143,17 +145,29 @@ func (r *receiver) commit(ctx context.Context, b []byte) error {
 	return r.inflow.add(ctx, func(b *change.Builder) { b.Commit(end) })
 }
 
-// record takes the next index; the log skips what it has already.
-func (r *receiver) record(ctx context.Context, fn func(*change.Builder)) error {
+// position takes the transaction's next index.
+func (r *receiver) position() (change.Position, error) {
 	if !r.inTx {
-		return errMalformed
+		return change.Position{}, errMalformed
 	}
 	at := change.Position{Commit: r.tx.Commit, Index: r.next}
 	r.next++
-	if at.Compare(r.have) <= 0 {
+	return at, nil
+}
+
+// lacks reports whether the change at a position is one that the log is to be given: not
+// one that it has, nor one that it is not to have.
+func (r *receiver) lacks(at change.Position, as role) (bool, error) {
+	if !as.logged || at.Compare(r.have) <= 0 || r.witness.behind(r.tx) && r.tx.Commit < as.since {
+		return false, nil
+	}
+	return true, r.witness.change(r.tx)
+}
+
+// record gives a change to the log, or skips it.
+func (r *receiver) record(ctx context.Context, lacks bool, fn func(*change.Builder)) error {
+	if !lacks {
 		fn = (*change.Builder).Skip
-	} else if err := r.witness.change(r.tx); err != nil {
-		return err
 	}
 	err := r.inflow.add(ctx, fn)
 	fault.At(fault.Received)
@@ -168,16 +182,28 @@ func (r *receiver) row(ctx context.Context, op change.Op, b []byte) error {
 	if rel == nil {
 		return fmt.Errorf("relation %d was not announced", binary.BigEndian.Uint32(b))
 	}
+	at, err := r.position()
+	if err != nil {
+		return err
+	}
 	payload, oversize := b[4:], false
-	if len(payload) > r.maxEvent {
-		var err error
-		if r.payload, err = change.Shrink(r.payload[:0], payload, rel, r.maxEvent); err != nil {
+	if rel.watched {
+		if err := r.observe(op, rel.Relation, payload, at); err != nil {
+			return err
+		}
+	}
+	lacks, err := r.lacks(at, rel.role)
+	if err != nil {
+		return err
+	}
+	if lacks && len(payload) > r.maxEvent {
+		if r.payload, err = change.Shrink(r.payload[:0], payload, rel.Relation, r.maxEvent); err != nil {
 			return err
 		}
 		payload, oversize = r.payload, true
 		r.stats.oversize.Add(1)
 	}
-	return r.record(ctx, func(b *change.Builder) { b.Row(op, rel, payload, oversize) })
+	return r.record(ctx, lacks, func(b *change.Builder) { b.Row(op, rel.Relation, payload, oversize) })
 }
 
 func (r *receiver) truncate(ctx context.Context, b []byte) error {
@@ -189,15 +215,44 @@ func (r *receiver) truncate(ctx context.Context, b []byte) error {
 	if n < 0 || len(b) < 4*n {
 		return errMalformed
 	}
-	r.relbuf = r.relbuf[:0]
-	for i := range n {
-		rel := r.relations.byOID[binary.BigEndian.Uint32(b[4*i:])]
-		if rel == nil {
-			return fmt.Errorf("relation %d was not announced", binary.BigEndian.Uint32(b[4*i:]))
-		}
-		r.relbuf = append(r.relbuf, rel)
+	as, err := r.truncated(b[:4*n])
+	if err != nil {
+		return err
 	}
-	return r.record(ctx, func(b *change.Builder) { b.Truncate(r.relbuf, flags&1 != 0, flags&2 != 0) })
+	at, err := r.position()
+	if err != nil {
+		return err
+	}
+	if as.watched {
+		r.observeTruncate(b[:4*n], flags&1 != 0, flags&2 != 0, at)
+	}
+	lacks, err := r.lacks(at, as)
+	if err != nil {
+		return err
+	}
+	return r.record(ctx, lacks, func(b *change.Builder) { b.Truncate(r.relbuf, flags&1 != 0, flags&2 != 0) })
+}
+
+// truncated collects the relations of a TRUNCATE that are logged in relbuf, and tells the
+// role of the whole.
+func (r *receiver) truncated(oids []byte) (as role, err error) {
+	r.relbuf = r.relbuf[:0]
+	for ; len(oids) >= 4; oids = oids[4:] {
+		rel := r.relations.byOID[binary.BigEndian.Uint32(oids)]
+		if rel == nil {
+			return as, fmt.Errorf("relation %d was not announced", binary.BigEndian.Uint32(oids))
+		}
+		as.watched = as.watched || rel.watched
+		if !rel.logged {
+			continue
+		}
+		if !as.logged || rel.since < as.since {
+			as.since = rel.since
+		}
+		as.logged = true
+		r.relbuf = append(r.relbuf, rel.Relation)
+	}
+	return as, nil
 }
 
 // logical handles a logical message. Those outside of transactions have no place
@@ -219,5 +274,13 @@ func (r *receiver) logical(ctx context.Context, b []byte) error {
 		r.stats.oversize.Add(1)
 		content = []byte(`{"oversize":true}`)
 	}
-	return r.record(ctx, func(b *change.Builder) { b.Message(prefix, content) })
+	at, err := r.position()
+	if err != nil {
+		return err
+	}
+	lacks, err := r.lacks(at, role{logged: true})
+	if err != nil {
+		return err
+	}
+	return r.record(ctx, lacks, func(b *change.Builder) { b.Message(prefix, content) })
 }

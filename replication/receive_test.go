@@ -88,7 +88,7 @@ func testReceiver(have change.Position, messages ...[]byte) (*receiver, *inflow)
 	}
 	s := &stream{messages: messages}
 	return &receiver{receive: s.receive, inflow: f, have: have, maxEvent: 1 << 20, stats: &counters{}, reply: func() {}, witness: &witness{},
-		relations: &relations{byOID: map[uint32]*change.Relation{7: rel}}}, f
+		relations: &relations{byOID: map[uint32]*relation{7: {rel, role{logged: true}}}}}, f
 }
 
 // TestReplayTakesIndices: what the log has already is not logged again, and what
@@ -115,8 +115,14 @@ func TestKeepaliveCounts(t *testing.T) {
 	if err := r.run(t.Context()); !errors.Is(err, errEnd) {
 		t.Fatal(err)
 	}
-	if b := f.take(time.Now(), true); b.WAL != 0x10 || b.Changes != 2 {
-		t.Errorf("in a transaction: WAL %s, %d changes", b.WAL, b.Changes)
+	if b := f.take(time.Now(), true); b != nil {
+		t.Errorf("in a transaction: %+v", b)
+	}
+	if err := r.copyData(t.Context(), commit(0x100, 0x110)); err != nil {
+		t.Fatal(err)
+	}
+	if b := f.take(time.Now(), false); b == nil || b.WAL != 0x110 || b.Changes != 2 {
+		t.Errorf("after it: %+v", b)
 	}
 	r, f = testReceiver(change.Position{Commit: 0x10}, keepalive(0x900, 0))
 	if err := r.run(t.Context()); !errors.Is(err, errEnd) {

@@ -23,7 +23,14 @@ var errMalformed = errors.New("malformed pgoutput message")
 // primary key) is read from the catalog when the message arrives.
 type relations struct {
 	catalog func(context.Context) (*pgx.Conn, error)
-	byOID   map[uint32]*change.Relation
+	roles   *roles
+	byOID   map[uint32]*relation
+}
+
+// relation is one as announced, and what becomes of its changes.
+type relation struct {
+	*change.Relation
+	role
 }
 
 // announced is what a Relation message says.
@@ -50,7 +57,7 @@ func (r *relations) learn(ctx context.Context, msg []byte, xid uint32) error {
 	if err != nil {
 		return fmt.Errorf("describe relation %s.%s: %w", a.schema, a.name, err)
 	}
-	r.byOID[a.oid] = rel
+	r.byOID[a.oid] = &relation{rel, r.roles.of(rel)}
 	return nil
 }
 
@@ -74,7 +81,11 @@ func (r *relations) describe(ctx context.Context, a *announced, xid uint32) (*ch
 	if err != nil {
 		return nil, err
 	}
-	return a.relation(table, types, r.byOID[a.oid]), nil
+	var before *change.Relation
+	if known := r.byOID[a.oid]; known != nil {
+		before = known.Relation
+	}
+	return a.relation(table, types, before), nil
 }
 
 // relation completes what was announced with what the catalog says: table is nil when it

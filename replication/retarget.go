@@ -61,9 +61,11 @@ func (s *Source) lookAhead(ctx context.Context, t Target) (*Preflight, error) {
 	return p, nil
 }
 
-// covers reports whether all tables of another target are among these.
+// covers reports whether a session for these tables does for another target's.
 func (t Target) covers(other Target) bool {
 	return !slices.ContainsFunc(other.Tables, func(o TableSpec) bool {
-		return !slices.ContainsFunc(t.Tables, func(s TableSpec) bool { return s.fullName() == o.fullName() })
+		return !slices.ContainsFunc(t.Tables, func(s TableSpec) bool {
+			return s.fullName() == o.fullName() && s.Private == o.Private && (s.Watched || !o.Watched)
+		})
 	})
 }

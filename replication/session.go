@@ -69,7 +69,17 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 	s.state.begin(PhaseStreaming)
 	poke(s.lookNow)
 	streaming(wal)
-	err = s.stream(ctx, repl, cat, last, w, timeout)
+	r := &receiver{
+		receive:   repl.ReceiveMessage,
+		inflow:    s.inflow,
+		relations: &relations{catalog: cat.get, byOID: map[uint32]*relation{}, roles: newRoles(p.Target.Tables, p.Tables, s.o.Log.Since)},
+		have:      last,
+		witness:   w,
+		watcher:   s.o.Watcher,
+		maxEvent:  s.o.MaxEventBytes,
+		stats:     &s.stats,
+	}
+	err = s.stream(ctx, repl, r, timeout)
 	if other := (*contradictionError)(nil); errors.As(err, &other) {
 		return s.beginLineage(ctx, ident, slot.Confirmed, other)
 	}
@@ -78,21 +88,12 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 
 // stream runs receiver and confirmer until one of them ends, or until somebody alters
 // the publication or the target. timeout is wal_sender_timeout.
-func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, cat *catalog, have change.Position, w *witness, timeout time.Duration) error {
+func (s *Source) stream(ctx context.Context, repl *pgconn.PgConn, r *receiver, timeout time.Duration) error {
 	g, ctx := errgroup.WithContext(ctx)
 	asked := make(chan struct{}, 1)
-	r := &receiver{
-		receive:   repl.ReceiveMessage,
-		inflow:    s.inflow,
-		relations: &relations{catalog: cat.get, byOID: map[uint32]*change.Relation{}},
-		have:      have,
-		witness:   w,
-		maxEvent:  s.o.MaxEventBytes,
-		stats:     &s.stats,
-		reply:     func() { poke(asked) },
-	}
+	r.reply = func() { poke(asked) }
 	g.Go(func() error { return r.run(ctx) })
-	g.Go(func() error { return s.confirmAlways(ctx, repl, w, asked, timeout) })
+	g.Go(func() error { return s.confirmAlways(ctx, repl, r.witness, asked, timeout) })
 	g.Go(func() error { return s.awaitAltered(ctx) })
 	g.Go(func() error { // ends the receiver, which reads without a deadline
 		<-ctx.Done()

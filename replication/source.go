@@ -57,7 +57,9 @@ type Options struct {
 	// OnTables is called after every preflight of a session with what the catalog says of
 	// the tables that it begins with; an error ends the attempt like a finding.
 	OnTables func(map[string]*Table) error
-	Logger   *slog.Logger
+	// Watcher sees the changes of tables that are Watched; nil for nobody.
+	Watcher Watcher
+	Logger  *slog.Logger
 }
 
 // Source keeps the replication stream. Run it once.
@@ -100,6 +102,9 @@ func New(o Options) *Source {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Watcher == nil {
+		o.Watcher = nobody{}
 	}
 	s := &Source{o: o, log: o.Logger, inflow: newInflow(), idle: make(chan struct{}, 1), confirm: make(chan struct{}, 1),
 		lookNow: make(chan struct{}, 1), mended: make(chan struct{}, 1), altered: make(chan struct{}, 1),

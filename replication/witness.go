@@ -48,9 +48,12 @@ func (w *witness) begin(tx change.Tx) error {
 	return nil
 }
 
-// change looks at a change that the log does not have.
+// behind reports that the log was complete behind the transaction before the stream began.
+func (w *witness) behind(tx change.Tx) bool { return w.due.Load() && tx.Commit < w.complete }
+
+// change looks at a change that the log does not have, of a table that it is complete of.
 func (w *witness) change(tx change.Tx) error {
-	if w.due.Load() && tx.Commit < w.complete {
+	if w.behind(tx) {
 		return &contradictionError{log: w.tx, server: tx, complete: w.complete}
 	}
 	return nil
