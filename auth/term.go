@@ -109,6 +109,15 @@ func (r *termReader) length(size, min int) (int, error) {
 	return int(n), nil
 }
 
+// counted returns the bytes behind a length of size bytes.
+func (r *termReader) counted(size int) ([]byte, error) {
+	n, err := r.length(size, 1)
+	if err != nil {
+		return nil, err
+	}
+	return r.take(n)
+}
+
 func (r *termReader) value(depth int) (any, error) {
 	r.values++
 	if depth > maxDepth || r.values > maxValues {
@@ -208,11 +217,7 @@ func (r *termReader) object(depth int) (any, error) {
 }
 
 func (r *termReader) binary() (any, error) {
-	n, err := r.length(4, 1)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := r.take(n)
+	raw, err := r.counted(4)
 	if err != nil {
 		return nil, err
 	}
@@ -229,18 +234,14 @@ func textOrBytes(raw []byte) any {
 
 // bytesAsList: Erlang writes lists of small integers in short.
 func (r *termReader) bytesAsList() (any, error) {
-	n, err := r.length(2, 1)
+	raw, err := r.counted(2)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := r.take(n)
-	if err != nil {
-		return nil, err
-	}
-	if r.values += n; r.values > maxValues {
+	if r.values += len(raw); r.values > maxValues {
 		return nil, refuse(TooLarge, "the payload is nested too deeply or has too many values")
 	}
-	out := make([]any, n)
+	out := make([]any, len(raw))
 	for i, b := range raw {
 		out[i] = json.Number(strconv.Itoa(int(b)))
 	}
@@ -293,11 +294,7 @@ func (r *termReader) bigInt(size int) (any, error) {
 }
 
 func (r *termReader) atom(size int) (any, error) {
-	n, err := r.length(size, 1)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := r.take(n)
+	raw, err := r.counted(size)
 	if err != nil {
 		return nil, err
 	}
