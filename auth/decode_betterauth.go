@@ -22,8 +22,8 @@ func (b betterAuth) decode(c cookie, _ time.Time) (decoded, error) {
 	if !ok || token == "" {
 		return decoded{}, refuse(Malformed, "it has no signature")
 	}
-	if _, ok := b.keys.find(sha256.New, base64.StdEncoding.EncodeToString, signature, token); !ok {
-		return decoded{}, refuse(BadSignature, "no secret has made its signature")
+	if err := b.keys.verify(sha256.New, base64.StdEncoding.EncodeToString, signature, token); err != nil {
+		return decoded{}, err
 	}
 	return decoded{key: []byte(token)}, nil
 }

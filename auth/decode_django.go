@@ -40,15 +40,14 @@ func djangoWith(o decodeOptions, salt string) (decoder, error) {
 }
 
 func (d django) decode(c cookie, _ time.Time) (decoded, error) {
-	signed, signature, _ := cutLast(c.value, ":")
-	body, stamp, ok := cutLast(signed, ":")
-	if !ok {
-		return decoded{}, refuse(Malformed, "it has not three parts")
+	parts, err := cutStamped(c.value, ":")
+	if err != nil {
+		return decoded{}, err
 	}
-	if _, ok := d.keys.find(sha256.New, base64.RawURLEncoding.EncodeToString, signature, signed); !ok {
-		return decoded{}, refuse(BadSignature, "no secret has made its signature")
+	if err := d.keys.verify(sha256.New, base64.RawURLEncoding.EncodeToString, parts.signature, parts.signed); err != nil {
+		return decoded{}, err
 	}
-	seconds, ok := base62(stamp)
+	seconds, ok := base62(parts.stamp)
 	if !ok {
 		return decoded{}, refuse(Malformed, "its time is not a number")
 	}
@@ -56,9 +55,23 @@ func (d django) decode(c cookie, _ time.Time) (decoded, error) {
 	if d.maxAge > 0 {
 		out.expires = out.issued.Add(d.maxAge)
 	}
-	var err error
-	out.payload, err = packedJSON(body)
+	out.payload, err = packedJSON(parts.body)
 	return out, err
+}
+
+// stamped are the parts of what Django and itsdangerous sign: body, time and signature.
+type stamped struct {
+	body, stamp, signature string
+	signed                 string // body and time
+}
+
+func cutStamped(value, separator string) (p stamped, err error) {
+	var ok bool
+	p.signed, p.signature, _ = cutLast(value, separator)
+	if p.body, p.stamp, ok = cutLast(p.signed, separator); !ok {
+		return stamped{}, refuse(Malformed, "it has not three parts")
+	}
+	return p, nil
 }
 
 // packedJSON reads what Django and itsdangerous write: base64url of JSON, of zlib of

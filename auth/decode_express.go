@@ -27,8 +27,8 @@ func (e express) decode(c cookie, _ time.Time) (decoded, error) {
 	if !ok || id == "" {
 		return decoded{}, refuse(Malformed, "it has no signature")
 	}
-	if _, ok := e.keys.find(sha256.New, base64.RawStdEncoding.EncodeToString, signature, id); !ok {
-		return decoded{}, refuse(BadSignature, "no secret has made its signature")
+	if err := e.keys.verify(sha256.New, base64.RawStdEncoding.EncodeToString, signature, id); err != nil {
+		return decoded{}, err
 	}
 	return decoded{key: []byte(id)}, nil
 }

@@ -49,15 +49,14 @@ func newStarlette(o decodeOptions) (decoder, error) {
 }
 
 func (d dangerous) decode(c cookie, _ time.Time) (decoded, error) {
-	signed, signature, _ := cutLast(c.value, ".")
-	body, stamp, ok := cutLast(signed, ".")
-	if !ok {
-		return decoded{}, refuse(Malformed, "it has not three parts")
+	parts, err := cutStamped(c.value, ".")
+	if err != nil {
+		return decoded{}, err
 	}
-	if _, ok := d.keys.find(d.hash, base64.RawURLEncoding.EncodeToString, signature, signed); !ok {
-		return decoded{}, refuse(BadSignature, "no secret has made its signature")
+	if err := d.keys.verify(d.hash, base64.RawURLEncoding.EncodeToString, parts.signature, parts.signed); err != nil {
+		return decoded{}, err
 	}
-	seconds, err := unbase64(urlBase64, stamp)
+	seconds, err := unbase64(urlBase64, parts.stamp)
 	if err != nil || len(seconds) == 0 || len(seconds) > 5 {
 		return decoded{}, refuse(Malformed, "its time is not a number")
 	}
@@ -67,7 +66,7 @@ func (d dangerous) decode(c cookie, _ time.Time) (decoded, error) {
 	}
 	out := decoded{issued: time.Unix(n, 0)}
 	out.expires = out.issued.Add(d.maxAge)
-	out.payload, err = d.body(body)
+	out.payload, err = d.body(parts.body)
 	return out, err
 }
 

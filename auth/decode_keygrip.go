@@ -26,8 +26,8 @@ func (k keygrip) decode(c cookie, _ time.Time) (decoded, error) {
 	if c.signature == "" {
 		return decoded{}, refuse(Malformed, "the cookie with its signature (.sig) is missing")
 	}
-	if _, ok := k.keys.find(k.hash, base64.RawURLEncoding.EncodeToString, c.signature, c.name, "=", c.value); !ok {
-		return decoded{}, refuse(BadSignature, "no secret has made its signature")
+	if err := k.keys.verify(k.hash, base64.RawURLEncoding.EncodeToString, c.signature, c.name, "=", c.value); err != nil {
+		return decoded{}, err
 	}
 	if text, err := unbase64(stdBase64, c.value); err == nil && len(text) > 0 && text[0] == '{' {
 		payload, err := parseObject(text)

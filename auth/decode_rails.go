@@ -168,8 +168,8 @@ func (r railsSigned) decode(c cookie, _ time.Time) (decoded, error) {
 	if !ok {
 		return decoded{}, refuse(Malformed, "it has no signature")
 	}
-	if _, ok := r.keys.find(r.hash, hex.EncodeToString, signature, body); !ok {
-		return decoded{}, refuse(BadSignature, "no secret has made its signature")
+	if err := r.keys.verify(r.hash, hex.EncodeToString, signature, body); err != nil {
+		return decoded{}, err
 	}
 	text, err := unbase64(stdBase64, body)
 	if err != nil {

@@ -41,6 +41,14 @@ func (r KeyRing) find(h func() hash.Hash, encode func([]byte) string, text strin
 	return found, ok
 }
 
+// verify refuses a message that no key of the ring has signed, see find.
+func (r KeyRing) verify(h func() hash.Hash, encode func([]byte) string, signature string, parts ...string) error {
+	if _, ok := r.find(h, encode, signature, parts...); !ok {
+		return refuse(BadSignature, "no secret has made its signature")
+	}
+	return nil
+}
+
 func macOf(h func() hash.Hash, key []byte, parts ...string) []byte {
 	mac := hmac.New(h, key)
 	for _, part := range parts {

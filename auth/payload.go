@@ -96,12 +96,11 @@ func payloadJSON(data []byte) (decoded, error) {
 
 // payloadDjango reads what django would verify: as much trust as the table deserves.
 func payloadDjango(data []byte) (decoded, error) {
-	signed, _, _ := cutLast(string(data), ":")
-	body, _, ok := cutLast(signed, ":")
-	if !ok {
-		return decoded{}, refuse(Malformed, "it has not three parts")
+	parts, err := cutStamped(string(data), ":")
+	if err != nil {
+		return decoded{}, err
 	}
-	payload, err := packedJSON(body)
+	payload, err := packedJSON(parts.body)
 	return decoded{payload: payload}, err
 }
 
