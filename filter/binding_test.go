@@ -130,10 +130,7 @@ func TestGroup(t *testing.T) {
 		p := compiled(t, "", tt.allow)
 		var groups []string
 		for _, claims := range []string{tt.a, tt.b} {
-			b, err := p.Bind(claimsOf(t, claims), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := boundTo(t, p, claims, nil)
 			groups = append(groups, b.Group())
 		}
 		if (groups[0] == groups[1]) != tt.same {
@@ -149,10 +146,7 @@ func TestGroupHasParams(t *testing.T) {
 	p := compiled(t, ``, `params.p in user.teams && row.active`, "p")
 	groups := map[string]bool{}
 	for _, v := range []string{"1", "01", "2"} {
-		b, err := p.Bind(claimsOf(t, `{"teams":[1,2]}`), map[string]string{"p": v})
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := boundTo(t, p, `{"teams":[1,2]}`, map[string]string{"p": v})
 		groups[b.Group()] = true
 	}
 	if len(groups) != 2 {
@@ -181,10 +175,7 @@ func TestPostings(t *testing.T) {
 		{`row.title == user.tag && row.id != user.id`, `{"tag":"a"}`, 1, false},
 	}
 	for _, tt := range tests {
-		b, err := compiled(t, "", tt.allow).Bind(claimsOf(t, tt.claims), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := boundTo(t, compiled(t, "", tt.allow), tt.claims, nil)
 		if got := len(b.Postings(0)); got != tt.want || b.Scan() != tt.scan {
 			t.Errorf("%s with %s: %d postings, scan %v, want %d, %v", tt.allow, tt.claims, got, b.Scan(), tt.want, tt.scan)
 		}

@@ -26,14 +26,8 @@ const measuredUser = `{"id": 42, "teams": [10, 11, 12], "org": "0d7b2f3c-9f3b-4c
 func prepare(tb testing.TB, allow, row string) (*Program, *Binding, *Layout, []change.Value) {
 	tb.Helper()
 	p := compiled(tb, "", allow)
-	b, err := p.Bind(claimsOf(tb, measuredUser), nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	l, err := p.For(relationOf(testTable()))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	b := boundTo(tb, p, measuredUser, nil)
+	l := layoutOf(tb, p, relationOf(testTable()))
 	return p, b, l, rowOf(tb, row)
 }
 

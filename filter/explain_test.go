@@ -47,14 +47,8 @@ allow user.tag in row.tags [user.tag = "b\"c"; row.tags = ["a", "b\"c"]]: TRUE
 	truths := [...]string{"FALSE", "UNKNOWN", "OPEN", "TRUE"}
 	for _, tt := range tests {
 		p := compiled(t, tt.where, tt.allow)
-		b, err := p.Bind(claimsOf(t, tt.claims), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := p.For(relationOf(testTable()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := boundTo(t, p, tt.claims, nil)
+		l := layoutOf(t, p, relationOf(testTable()))
 		im := p.NewImage()
 		im.Load(l, rowOf(t, tt.row))
 		var got strings.Builder
@@ -81,14 +75,8 @@ allow user.tag in row.tags [user.tag = "b\"c"; row.tags = ["a", "b\"c"]]: TRUE
 func TestExplainShortensLists(t *testing.T) {
 	t.Parallel()
 	p := compiled(t, "", `row.id in user.teams`)
-	b, err := p.Bind(claimsOf(t, `{"teams":[1,2,3,4,5,6,7,8,9,10,11,12]}`), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := p.For(relationOf(testTable()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := boundTo(t, p, `{"teams":[1,2,3,4,5,6,7,8,9,10,11,12]}`, nil)
+	l := layoutOf(t, p, relationOf(testTable()))
 	im := p.NewImage()
 	im.Load(l, rowOf(t, `id=1`))
 	if got := b.Explain(im)[0].Values[1]; got != "user.teams = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ... (12 elements)]" {

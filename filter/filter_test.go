@@ -192,6 +192,26 @@ func indexed(t testing.TB, p *Program, b *Binding, im *Image) bool {
 	return hit
 }
 
+// boundTo binds a user, who is let in, and parameters.
+func boundTo(t testing.TB, p *Program, claims string, params map[string]string) *Binding {
+	t.Helper()
+	b, err := p.Bind(claimsOf(t, claims), params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// layoutOf prepares p for rows of a relation.
+func layoutOf(t testing.TB, p *Program, rel *change.Relation) *Layout {
+	t.Helper()
+	l, err := p.For(rel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // judge binds and evaluates; a refused binding is FALSE for every row.
 func judge(t testing.TB, p *Program, claims, row string, params map[string]string) Truth {
 	t.Helper()
@@ -203,10 +223,7 @@ func judge(t testing.TB, p *Program, claims, row string, params map[string]strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := p.For(relationOf(testTable()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := layoutOf(t, p, relationOf(testTable()))
 	im := p.NewImage()
 	im.Load(l, rowOf(t, row))
 	verdict := b.Eval(im)

@@ -32,10 +32,7 @@ func TestProbe(t *testing.T) {
 	}
 	for _, tt := range tests {
 		p := compiled(t, "", tt.allow)
-		l, err := p.For(relationOf(testTable()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := layoutOf(t, p, relationOf(testTable()))
 		im := p.NewImage()
 		for range 2 { // the second time over what the first has left
 			im.Load(l, rowOf(t, tt.row))
@@ -58,10 +55,7 @@ func TestProbe(t *testing.T) {
 func TestCompositeKeysAreInjective(t *testing.T) {
 	t.Parallel()
 	p := compiled(t, "", `row.title == user.role && row.email == user.email && row.id == user.id`)
-	l, err := p.For(relationOf(testTable()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := layoutOf(t, p, relationOf(testTable()))
 	im := p.NewImage()
 	seen := map[string]string{}
 	for _, row := range []string{
@@ -81,14 +75,8 @@ func TestCompositeKeysAreInjective(t *testing.T) {
 func TestUndecoded(t *testing.T) {
 	t.Parallel()
 	p := compiled(t, "", `row.active && row.id == user.id && text(row.meta.k) != user.role && user.tag in row.tags`)
-	b, err := p.Bind(claimsOf(t, `{"id":1,"tag":"a"}`), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := p.For(relationOf(testTable()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := boundTo(t, p, `{"id":1,"tag":"a"}`, nil)
+	l := layoutOf(t, p, relationOf(testTable()))
 	im := p.NewImage()
 	for _, tt := range []struct {
 		row  string

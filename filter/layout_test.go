@@ -64,24 +64,14 @@ func TestForVersions(t *testing.T) {
 func TestVersionsInTurn(t *testing.T) {
 	t.Parallel()
 	p := compiled(t, "", `row.customer_id == user.id && user.tag in row.tags`)
-	b, err := p.Bind(claimsOf(t, `{"id":42,"tag":"x"}`), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := boundTo(t, p, `{"id":42,"tag":"x"}`, nil)
 	before := version(func(*change.Relation) {})
 	after := version(func(rel *change.Relation) {
 		rel.Columns = []change.Column{
 			{Name: "tags", Type: arrayOf("char")}, {Name: "new", Type: testTypes["bigint"]}, {Name: "customer_id", Type: testTypes["numeric"]},
 		}
 	})
-	old, err := p.For(before)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now, err := p.For(after)
-	if err != nil {
-		t.Fatal(err)
-	}
+	old, now := layoutOf(t, p, before), layoutOf(t, p, after)
 	text := func(s string) change.Value { return change.Value{Kind: change.Text, Text: []byte(s)} }
 	im := p.NewImage()
 	for range 3 {
@@ -106,10 +96,7 @@ func TestVersionsInTurn(t *testing.T) {
 
 func TestDiffer(t *testing.T) {
 	t.Parallel()
-	l, err := compiled(t, `lower(row.title) == "x"`, `text(row.meta.k) == user.role || user.tag in row.tags`).For(relationOf(testTable()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := layoutOf(t, compiled(t, `lower(row.title) == "x"`, `text(row.meta.k) == user.role || user.tag in row.tags`), relationOf(testTable()))
 	tests := []struct {
 		a, b string
 		want bool
@@ -137,10 +124,7 @@ func TestDiffer(t *testing.T) {
 
 func TestBlind(t *testing.T) {
 	t.Parallel()
-	l, err := compiled(t, ``, `row.id == user.id && text(row.meta.k) != null`).For(relationOf(testTable()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := layoutOf(t, compiled(t, ``, `row.id == user.id && text(row.meta.k) != null`), relationOf(testTable()))
 	for row, want := range map[string]bool{
 		`id=1; meta={}`: false, `id=1; meta=<omitted>`: true, `id=1; title=<omitted>`: false, `id=<missing>; meta=<unchanged>`: false,
 	} {

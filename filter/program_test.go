@@ -172,10 +172,7 @@ func FuzzCompile(f *testing.F) {
 // fuzzRows evaluates in every way.
 func fuzzRows(t *testing.T, p *Program, b *Binding) {
 	t.Helper()
-	l, err := p.For(relationOf(testTable()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := layoutOf(t, p, relationOf(testTable()))
 	g, im := newGenerator(9), p.NewImage()
 	for range 4 {
 		im.Load(l, g.row(false))

@@ -34,10 +34,7 @@ func (g generator) rules(t *testing.T, n, depth int, check func(p *Program, s So
 		if !ok {
 			continue
 		}
-		l, err := p.For(relationOf(s.Table))
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := layoutOf(t, p, relationOf(s.Table))
 		check(p, s, l)
 		if t.Failed() {
 			return

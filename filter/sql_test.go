@@ -85,10 +85,7 @@ func TestSQL(t *testing.T) {
 		{`true`, claims, `TRUE []`},
 	}
 	for _, tt := range tests {
-		b, err := compiled(t, "", tt.allow).Bind(claimsOf(t, tt.claims), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := boundTo(t, compiled(t, "", tt.allow), tt.claims, nil)
 		sql, args := b.SQL()
 		if got := sql + " [" + strings.Join(args, " ") + "]"; got != tt.want {
 			t.Errorf("%s\n got %s\nwant %s", tt.allow, got, tt.want)
