@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -113,7 +114,11 @@ func (d *demo) start(ctx context.Context) (err error) {
 
 func (d *demo) startShop(ctx context.Context) (err error) {
 	d.screen.say("starting the shop…")
-	d.shop, err = d.run("the shop", "demo-app", "--database-url", d.cluster.URL(database), "--listen", d.address.shop)
+	// The shop's own secret, which walrelay is given too.
+	if err := os.WriteFile(d.secretFile(), []byte(rand.Text()+"\n"), 0o600); err != nil {
+		return fmt.Errorf("demo: write the shop's secret: %w", err)
+	}
+	d.shop, err = d.run("the shop", "demo-app", "--database-url", d.cluster.URL(database), "--listen", d.address.shop, "--secret-file", d.secretFile())
 	if err != nil {
 		return err
 	}
@@ -132,6 +137,8 @@ func (d *demo) startRelay(ctx context.Context) (err error) {
 }
 
 func (d *demo) configFile() string { return filepath.Join(d.dir, "walrelay.yaml") }
+
+func (d *demo) secretFile() string { return filepath.Join(d.dir, "session-secret") }
 
 func (d *demo) serve() (*child, error) { return d.run("walrelay", "serve", "-c", d.configFile()) }
 

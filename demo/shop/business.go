@@ -71,8 +71,11 @@ func (b *business) run(ctx context.Context) {
 	}
 }
 
-// step does one thing: something happens to an order, or a courier moves.
+// step does one thing: something happens to an order or a shopping list, or a courier moves.
 func (b *business) step(ctx context.Context) error {
+	if rand.IntN(5) == 0 {
+		return b.shelve(ctx)
+	}
 	if rand.IntN(5) < 2 {
 		if done, err := b.move(ctx); done || err != nil {
 			return err

@@ -16,6 +16,17 @@
 //	DELETE /orders/{id}            removes a finished one
 //	POST   /business?run=false     stops or starts the business
 //
+// Its customers have shopping lists, each their own, and sign in for them. Sessions are
+// rows of a table, and the cookie carries the row's key, signed.
+//
+//	GET    /list                   the page of the list
+//	POST   /login                  name and password; sets the cookie
+//	POST   /logout                 deletes the session; ?everywhere=true all of the user's
+//	GET    /api/me                 who is signed in
+//	POST   /list                   puts an item on the list
+//	POST   /list/{id}/toggle       ticks it
+//	DELETE /list/{id}              removes it
+//
 // The page subscribes to row changes at /events on its own origin, a path that
 // this application does not serve.
 package shop

@@ -22,6 +22,7 @@ const maxRush = 500
 type handler struct {
 	store    *store
 	business *business
+	cookies  cookies
 	log      *slog.Logger
 }
 
@@ -37,6 +38,13 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST /orders/{id}/cancel", h.change((*store).cancel))
 	mux.HandleFunc("DELETE /orders/{id}", h.change((*store).remove))
 	mux.HandleFunc("POST /business", h.run)
+	mux.HandleFunc("GET /list", listPage)
+	mux.HandleFunc("GET /api/me", h.me)
+	mux.HandleFunc("POST /login", h.login)
+	mux.HandleFunc("POST /logout", h.logout)
+	mux.HandleFunc("POST /list", h.add)
+	mux.HandleFunc("POST /list/{id}/toggle", h.changeList((*store).toggleItem))
+	mux.HandleFunc("DELETE /list/{id}", h.changeList((*store).removeItem))
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
@@ -48,11 +56,16 @@ func pages() http.Handler {
 	}
 	server := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache")
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		protect(w)
 		server.ServeHTTP(w, r)
 	})
+}
+
+// protect sets the headers that every page has.
+func protect(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 }
 
 func (h *handler) rows(w http.ResponseWriter, r *http.Request) {
@@ -108,9 +121,13 @@ func (h *handler) answer(w http.ResponseWriter, v any, err error) {
 	switch {
 	case err == nil:
 		h.write(w, http.StatusOK, v)
-	case errors.Is(err, errNoOrder):
+	case errors.Is(err, errWho), errors.Is(err, errLogin):
+		h.refuse(w, http.StatusUnauthorized, err.Error())
+	case errors.Is(err, errItem):
+		h.refuse(w, http.StatusBadRequest, err.Error())
+	case errors.Is(err, errNoOrder), errors.Is(err, errNoItem):
 		h.refuse(w, http.StatusNotFound, err.Error())
-	case errors.Is(err, errFinished), errors.Is(err, errOpen), errors.Is(err, errNoCourier):
+	case errors.Is(err, errFinished), errors.Is(err, errOpen), errors.Is(err, errNoCourier), errors.Is(err, errFull):
 		h.refuse(w, http.StatusConflict, err.Error())
 	default:
 		h.log.Warn("shop: request failed", "cause", err)

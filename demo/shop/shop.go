@@ -20,6 +20,8 @@ type Options struct {
 	DatabaseURL string
 	// Listen is the address of its pages, host:port.
 	Listen string
+	// Secret signs the cookies of sessions. Required.
+	Secret []byte
 	// Pace is the mean time between two steps of the business; default 300 ms.
 	Pace time.Duration
 	// Logger gets a line for each failure; default none.
@@ -43,6 +45,9 @@ func Run(ctx context.Context, o Options) error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if len(o.Secret) == 0 {
+		return errors.New("shop: no secret to sign cookies with")
+	}
 	pool, err := pgxpool.New(ctx, o.DatabaseURL)
 	if err != nil {
 		return fmt.Errorf("shop: database URL: %w", err)
@@ -57,7 +62,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	b := &business{store: &store{pool}, log: o.Logger, pace: o.Pace}
 	b.running.Store(true)
-	return serve(ctx, listener, b)
+	return serve(ctx, listener, b, cookies{o.Secret})
 }
 
 // prepare migrates, as soon as the database accepts connections.
@@ -88,13 +93,13 @@ func refused(err error) bool {
 }
 
 // serve answers requests and trades until ctx ends.
-func serve(ctx context.Context, listener net.Listener, b *business) error {
+func serve(ctx context.Context, listener net.Listener, b *business, c cookies) error {
 	ctx, cancel := context.WithCancel(ctx)
 	traded := make(chan struct{})
 	go func() { b.run(ctx); close(traded) }()
 	defer func() { cancel(); <-traded }()
 
-	h := &handler{store: b.store, business: b, log: b.log}
+	h := &handler{store: b.store, business: b, cookies: c, log: b.log}
 	server := &http.Server{Handler: h.routes(), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -38,7 +38,7 @@ func newShop(t *testing.T) *handler {
 	}
 	s := &store{pool}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	return &handler{store: s, business: &business{store: s, log: log, pace: time.Millisecond}, log: log}
+	return &handler{store: s, business: &business{store: s, log: log, pace: time.Millisecond}, cookies: cookies{[]byte("a secret of the tests")}, log: log}
 }
 
 // call sends a request of the shop's own page and returns status and JSON.
@@ -219,7 +219,7 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(ctx, Options{DatabaseURL: cluster.URL("postgres"), Listen: address, Pace: 10 * time.Millisecond})
+		ended <- Run(ctx, Options{DatabaseURL: cluster.URL("postgres"), Listen: address, Secret: []byte("x"), Pace: 10 * time.Millisecond})
 	}()
 	page := waitFor(t, "http://"+address+"/")
 	if !strings.Contains(page, "<h1>Fig &amp; Fennel</h1>") {
@@ -244,9 +244,10 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		options Options
 		want    string
 	}{
-		"wrong password": {Options{DatabaseURL: cluster.UserURL("postgres", "app", "wrong"), Listen: "127.0.0.1:0"}, "password authentication failed"},
-		"no such port":   {Options{DatabaseURL: cluster.URL("postgres"), Listen: "127.0.0.1:99999"}, "invalid port"},
-		"malformed URL":  {Options{DatabaseURL: "postgres://[", Listen: "127.0.0.1:0"}, "database URL"},
+		"wrong password": {Options{DatabaseURL: cluster.UserURL("postgres", "app", "wrong"), Listen: "127.0.0.1:0", Secret: []byte("x")}, "password authentication failed"},
+		"no such port":   {Options{DatabaseURL: cluster.URL("postgres"), Listen: "127.0.0.1:99999", Secret: []byte("x")}, "invalid port"},
+		"malformed URL":  {Options{DatabaseURL: "postgres://[", Listen: "127.0.0.1:0", Secret: []byte("x")}, "database URL"},
+		"no secret":      {Options{DatabaseURL: cluster.URL("postgres"), Listen: "127.0.0.1:0"}, "no secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := Run(t.Context(), c.options); err == nil || !strings.Contains(err.Error(), c.want) {

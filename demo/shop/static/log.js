@@ -31,6 +31,13 @@ export class EventLog {
     return what;
   }
 
+  /** Forgets everything. */
+  clear() {
+    this.total = 0;
+    this.count.textContent = '';
+    this.list.replaceChildren();
+  }
+
   #add(line) {
     this.list.prepend(line);
     while (this.list.children.length > most) this.list.lastChild.remove();
