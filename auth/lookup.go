@@ -9,11 +9,11 @@ import (
 
 // question is what one look-up asks Postgres.
 type question struct {
-	// cookie is the name of the cookie, which seals some payloads.
+	// cookie is the name of the cookie.
 	cookie string
 	// key is the store key after its hash; nil of sources without store.
 	key []byte
-	// payload is that of cookies that hold their session; nil with a store that has the data.
+	// payload is that of cookies that hold an object; nil of those that are a key.
 	payload map[string]any
 	now     time.Time
 }
@@ -45,7 +45,8 @@ type row struct {
 	fits bool
 	// expires is when the session ends; zero: not by time.
 	expires time.Time
-	// user is the value of `user:` as text; empty: nobody is signed in.
+	// user is the value of `user:` as text; empty: nobody is signed in. Where the cookie says
+	// who it is, not the row, it is inCookie, always the same.
 	user string
 	// watched is :session, a JSON object of user and watch, with its keys in order.
 	watched string
@@ -57,8 +58,9 @@ type row struct {
 // lookups reads sessions from Postgres. Safe for concurrent use.
 type lookups interface {
 	// lookup reads session and claims in one REPEATABLE READ READ ONLY transaction. Errors:
-	// a refusal (the session is none), *NotReadyError (the tables are not known yet, or do
-	// not fit any more), any other: Postgres cannot be asked now.
+	// a refusal (the session is none; found has its row and snapshot if they were read),
+	// *NotReadyError (the tables are not known yet, or do not fit any more), any other:
+	// Postgres cannot be asked now. None has a value of the session in it.
 	lookup(ctx context.Context, s *source, q question) (found, error)
 	// snapshot is what is visible now.
 	snapshot(ctx context.Context) (change.Snapshot, error)

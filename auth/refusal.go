@@ -34,6 +34,18 @@ const (
 	Unsupported Reason = "unsupported"
 )
 
+// The reasons of look-ups.
+const (
+	// NoRow: the store has no such session: signed out, or never there.
+	NoRow Reason = "no_row"
+	// NoUser: nobody is signed in to the session.
+	NoUser Reason = "no_user"
+	// NoClaims: the claims SQL finds nobody: disabled, or deleted.
+	NoClaims Reason = "no_claims"
+	// BadValue: a value of it is not of the type of the column that it is compared with.
+	BadValue Reason = "bad_value"
+)
+
 // refusal is the error of every decoder.
 type refusal struct {
 	reason Reason

@@ -1,0 +1,215 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// ApplicationName is what pg_stat_activity shows of look-ups.
+const ApplicationName = "walrelay-auth"
+
+const (
+	// lookupIdle is how long a connection without use is kept.
+	lookupIdle = time.Minute
+	// closePatience bounds what is done to give a connection back in order.
+	closePatience = time.Second
+	// connectPatience bounds one attempt to connect.
+	connectPatience = 5 * time.Second
+)
+
+// lookupSettings are those of the sessions that look up. Those of the text form of values
+// are the ones of the replication connection (package replication has them too): a row must
+// not differ by where it comes from. The search path is the role's own, for the claims SQL.
+var lookupSettings = map[string]string{
+	"DateStyle":                           "ISO, MDY",
+	"IntervalStyle":                       "postgres",
+	"TimeZone":                            "UTC",
+	"extra_float_digits":                  "1",
+	"bytea_output":                        "hex",
+	"client_encoding":                     "UTF8",
+	"standard_conforming_strings":         "on",
+	"application_name":                    ApplicationName,
+	"statement_timeout":                   "3s",
+	"lock_timeout":                        "2s",
+	"idle_in_transaction_session_timeout": "10s",
+	"idle_session_timeout":                "0",
+	"jit":                                 "off", // the queries are short
+}
+
+// postgres looks sessions up through a pool of connections.
+type postgres struct {
+	pool *pgxpool.Pool
+}
+
+var _ lookups = (*postgres)(nil)
+
+// newPostgres makes look-ups of which at most limit run at once. It connects when it is
+// first needed.
+func newPostgres(url string, limit int) (*postgres, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil { // its error quotes the URL
+		return nil, errors.New("read postgres.url: it is no connection string: postgres://USER:PASSWORD@HOST:5432/DATABASE")
+	}
+	conn := cfg.ConnConfig
+	maps.Copy(conn.RuntimeParams, lookupSettings)
+	conn.ConnectTimeout = connectPatience
+	// Not a setting of the start: target_session_attrs=read-write would refuse every server.
+	conn.AfterConnect = func(ctx context.Context, c *pgconn.PgConn) error {
+		_, err := c.Exec(ctx, "set default_transaction_read_only = on").ReadAll()
+		return err
+	}
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = int32(max(1, limit)), 0, 0
+	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = lookupIdle, lookupIdle/2
+	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // the server may have restarted
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make connection pool for sessions: %w", err)
+	}
+	return &postgres{pool: pool}, nil
+}
+
+// close closes the connections; it waits for look-ups that run.
+func (p *postgres) close() { p.pool.Close() }
+
+// snapshot is what is visible now.
+func (p *postgres) snapshot(ctx context.Context) (change.Snapshot, error) {
+	var out change.Snapshot
+	err := p.with(ctx, func(pg *pgconn.PgConn) error {
+		results, err := run(ctx, pg, statement{sql: snapshotSQL})
+		if err == nil {
+			out, err = readSnapshot(results[0])
+		}
+		return err
+	})
+	return out, err
+}
+
+func readSnapshot(rows [][][]byte) (change.Snapshot, error) {
+	if len(rows) != 1 || len(rows[0]) != 1 {
+		return change.Snapshot{}, errors.New("read pg_current_snapshot: not one value")
+	}
+	return change.ParseSnapshot(string(rows[0][0]))
+}
+
+// with lends a connection to use and gives it back, out of any transaction: the pool closes
+// those that are still in one.
+func (p *postgres) with(ctx context.Context, use func(*pgconn.PgConn) error) error {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("look up a session: wait for a connection: %w", context.Cause(ctx))
+		}
+		return fmt.Errorf("look up a session: connect: %w", connectError(err))
+	}
+	defer settle(conn)
+	return use(conn.Conn().PgConn())
+}
+
+func settle(conn *pgxpool.Conn) {
+	if pg := conn.Conn().PgConn(); !pg.IsClosed() && pg.TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		_, _ = pg.Exec(ctx, "rollback").ReadAll() // the status tells
+	}
+	conn.Release()
+}
+
+// connectError keeps the host and the server's words, which have no values of ours.
+func connectError(err error) error {
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s (SQLSTATE %s)", pe.Message, pe.Code)
+	}
+	return err
+}
+
+// run sends statements in one go and returns the rows of each. Values are in text format.
+func run(ctx context.Context, pg *pgconn.PgConn, statements ...statement) (out [][][][]byte, err error) {
+	pipeline := pg.StartPipeline(ctx)
+	for _, s := range statements {
+		pipeline.SendQueryParams(s.sql, s.args, nil, nil, nil)
+	}
+	if err := pipeline.Sync(); err != nil {
+		_ = pipeline.Close()
+		return nil, serverError(ctx, err)
+	}
+	for range statements {
+		rows, rerr := readRows(pipeline)
+		if rerr != nil {
+			err = rerr
+			break
+		}
+		out = append(out, rows)
+	}
+	if cerr := pipeline.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, serverError(ctx, err)
+	}
+	return out, nil
+}
+
+func readRows(pipeline *pgconn.Pipeline) ([][][]byte, error) {
+	results, err := pipeline.GetResults()
+	if err != nil {
+		return nil, err
+	}
+	reader, ok := results.(*pgconn.ResultReader)
+	if !ok {
+		return nil, errors.New("the server's answer has no rows")
+	}
+	result := reader.Read()
+	return result.Rows, result.Err
+}
+
+// states are the SQLSTATEs that have something to say of their own.
+var states = map[string]string{
+	"57014": "it took longer than 3 s, or was cancelled",
+	"55P03": "a lock was not free",
+	"40001": "it conflicts with another transaction",
+	"53300": "there are too many connections",
+	"57P01": "the server shuts down",
+	"57P02": "the server has crashed",
+	"57P03": "the server starts",
+	"25006": "it writes, and look-ups are read only",
+	"25P03": "the transaction was idle for too long",
+}
+
+// serverError takes out of a server's error what may have values in it: those of class 22,
+// which are about values, become refusals; of the rest the code is left, and where they are
+// about names in a statement of ours (class 42, no function on the way) the message.
+func serverError(ctx context.Context, err error) error {
+	var pe *pgconn.PgError
+	switch {
+	case !errors.As(err, &pe) && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case pe == nil:
+		return err
+	case len(pe.Code) != 5:
+		return errors.New("an error without SQLSTATE")
+	case pe.Code[:2] == "22":
+		return refuse(BadValue, "a value of it does not fit the database")
+	case pe.Code[:2] == "42" && pe.Where == "" && pe.InternalQuery == "":
+		return &sqlError{code: pe.Code, text: pe.Message}
+	}
+	return &sqlError{code: pe.Code, text: states[pe.Code]}
+}
+
+// sqlError is a server's error without values.
+type sqlError struct{ code, text string }
+
+func (e *sqlError) Error() string {
+	if e.text == "" {
+		return "the statement failed (SQLSTATE " + e.code + ")"
+	}
+	return e.text + " (SQLSTATE " + e.code + ")"
+}
