@@ -88,6 +88,10 @@ func (t *token) verify(text string) ([]byte, error) {
 			return payload, nil
 		}
 	}
+	if t.keys != nil && kid == "" {
+		// Who names no keys may have changed them.
+		return nil, refuse(UnknownKey, "no known key has made its signature, and it names none")
+	}
 	return nil, refuse(BadSignature, "no key has made its signature")
 }
 

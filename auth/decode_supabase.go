@@ -18,25 +18,34 @@ func newSupabase(o decodeOptions) (decoder, error) {
 }
 
 func (s supabase) decode(c cookie, now time.Time) (decoded, error) {
-	value, err := unescape(c.value)
+	text, err := supabaseToken(c.value)
 	if err != nil {
 		return decoded{}, err
+	}
+	return s.token.open(text, now)
+}
+
+// supabaseToken is the JWT in the cookie.
+func supabaseToken(value string) (string, error) {
+	value, err := unescape(value)
+	if err != nil {
+		return "", err
 	}
 	data := []byte(value)
 	if body, ok := strings.CutPrefix(value, "base64-"); ok {
 		if data, err = unbase64(urlBase64, body); err != nil {
-			return decoded{}, err
+			return "", err
 		}
 	}
 	v, err := parseJSON(data)
 	if err != nil {
-		return decoded{}, err
+		return "", err
 	}
 	text, ok := accessToken(v)
 	if !ok {
-		return decoded{}, refuse(Malformed, "it has no access_token")
+		return "", refuse(Malformed, "it has no access_token")
 	}
-	return s.token.open(text, now)
+	return text, nil
 }
 
 // accessToken: older helpers write a list whose first value it is.
