@@ -61,10 +61,7 @@ func TestSlotServerRestored(t *testing.T) {
 			r := startRelay(t, db, standard(publicTables("items")))
 			seen(t, db, r.live(t, "items"), 2)
 			r.kill9(t)
-			stopCluster(t, cluster)
-			backup := filepath.Join(t.TempDir(), "backup")
-			run(t, "cp", "-a", cluster.DataDir(), backup)
-			startCluster(t, cluster)
+			backup := backUp(t, cluster)
 
 			r.start(t)
 			r.waitReady(t)
@@ -73,9 +70,7 @@ func TestSlotServerRestored(t *testing.T) {
 			id := s.next(t).id
 			r.waitMetric(t, "walrelay_replication_changes_total", func(v float64) bool { return v > 100 }) // durable
 			r.kill9(t)                                                                                     // most probably in the middle of the transaction
-			stopCluster(t, cluster)
-			run(t, "rm", "-rf", cluster.DataDir())
-			run(t, "cp", "-a", backup, cluster.DataDir())
+			putBack(t, cluster, backup)
 			if test.timeline {
 				run(t, "touch", filepath.Join(cluster.DataDir(), "recovery.signal"))
 			}
@@ -110,10 +105,7 @@ func TestSlotServerRestoredWhenIdle(t *testing.T) {
 	ids := seen(t, db, r.live(t, "items"), 2)
 	db.waitConfirmed(t, ids[1])
 	r.kill9(t)
-	stopCluster(t, cluster)
-	backup := filepath.Join(t.TempDir(), "backup")
-	run(t, "cp", "-a", cluster.DataDir(), backup)
-	startCluster(t, cluster)
+	backup := backUp(t, cluster)
 
 	r.start(t)
 	r.waitReady(t)
@@ -122,9 +114,7 @@ func TestSlotServerRestoredWhenIdle(t *testing.T) {
 	tag := ids[1][strings.LastIndexByte(ids[1], '.'):]
 	beat := change.Before(db.confirmed(t)).String() + tag // as a heartbeat's
 	r.kill9(t)
-	stopCluster(t, cluster)
-	run(t, "rm", "-rf", cluster.DataDir())
-	run(t, "cp", "-a", backup, cluster.DataDir())
+	putBack(t, cluster, backup)
 	startCluster(t, cluster)
 	db.exec(t, "insert into items values (3)", "create table noise as select generate_series(1, 200000) n")
 	if other := change.Before(db.walEnd(t)); !positionOf(t, beat).Less(other) {
@@ -149,17 +139,12 @@ func TestSlotServerRestoredWithoutLog(t *testing.T) {
 	db := newDatabaseOn(t, cluster, "create table items (id int primary key)")
 	r := startRelay(t, db, standard(publicTables("items")))
 	r.terminate(t)
-	stopCluster(t, cluster)
-	backup := filepath.Join(t.TempDir(), "backup")
-	run(t, "cp", "-a", cluster.DataDir(), backup)
-	startCluster(t, cluster)
+	backup := backUp(t, cluster)
 	r.start(t)
 	r.waitReady(t)
 	ids := seen(t, db, r.live(t, "items"), 2)
 	r.kill9(t)
-	stopCluster(t, cluster)
-	run(t, "rm", "-rf", cluster.DataDir())
-	run(t, "cp", "-a", backup, cluster.DataDir())
+	putBack(t, cluster, backup)
 	startCluster(t, cluster)
 	db.exec(t, "insert into items values (3)")
 	db.passed(t, positionOf(t, ids[1]).Commit)
@@ -235,6 +220,24 @@ func startCluster(t testing.TB, c *pgtemp.Cluster) {
 	if err := c.StartAgain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// backUp copies a cluster's state while it stands still, and gives the copy's directory.
+func backUp(t testing.TB, c *pgtemp.Cluster) string {
+	t.Helper()
+	stopCluster(t, c)
+	backup := filepath.Join(t.TempDir(), "backup")
+	run(t, "cp", "-a", c.DataDir(), backup)
+	startCluster(t, c)
+	return backup
+}
+
+// putBack stops a cluster and gives it the state of a copy.
+func putBack(t testing.TB, c *pgtemp.Cluster, backup string) {
+	t.Helper()
+	stopCluster(t, c)
+	run(t, "rm", "-rf", c.DataDir())
+	run(t, "cp", "-a", backup, c.DataDir())
 }
 
 func run(t testing.TB, name string, args ...string) {
