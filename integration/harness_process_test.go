@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ func launch(t testing.TB, cmd *exec.Cmd) *process {
 	g := theGuard(t)
 	p := &process{cmd: cmd, stdout: newTranscript(), stderr: newTranscript(), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
+	leaks.watch("stderr of "+filepath.Base(cmd.Path)+" in "+t.Name(), p.stderr)
 	cmd.WaitDelay = 5 * time.Second // should a grandchild hold the pipes
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

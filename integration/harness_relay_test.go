@@ -35,6 +35,7 @@ type relay struct {
 	config  string   // path of the YAML file; may be rewritten, see writeConfig
 	logDir  string   // of the event log
 	env     []string // may be appended to before start
+	flags   []string // of serve, besides the configuration
 	url     string   // of the public port, "http://127.0.0.1:24680"
 	adminAt string   // of the admin port
 }
@@ -79,7 +80,7 @@ func (r *relay) writeConfig(t testing.TB, config string) {
 // start starts it, for the first time or again, and does not wait.
 func (r *relay) start(t testing.TB) {
 	t.Helper()
-	r.process = startProcess(t, r.command(t, "serve", "-c", r.config))
+	r.process = startProcess(t, r.command(t, append([]string{"serve", "-c", r.config}, r.flags...)...))
 }
 
 // command is any walrelay command in this relay's environment.

@@ -12,7 +12,11 @@
 //   - [openSSE]: a subscriber that sees every frame, also those without data;
 //   - [newProxy]: a proxy before Postgres or walrelay that cuts, stalls, silences,
 //     splits and delays;
-//   - [openBrowser]: a tab in Chromium.
+//   - [openBrowser]: a tab in Chromium;
+//   - [startExpress], [startDjango]: applications with users and sessions.
+//
+// What every walrelay of a run writes is searched for the secrets, cookies and session
+// ids that tests have used, see [leaks].
 //
 // Everything ends with the test. WALRELAY_TEST_PG names the Postgres to test
 // against, WALRELAY_TEST_BINARY a walrelay to test instead of building one,
@@ -37,7 +41,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := m.Run()
-	if err := errors.Join(closeShared(), goleak.Find()); err != nil {
+	if err := errors.Join(closeShared(), goleak.Find(), leaks.check()); err != nil {
 		fmt.Fprintln(os.Stderr, "integration: after the tests:", err)
 		code = max(code, 1)
 	}

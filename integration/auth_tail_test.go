@@ -1,0 +1,102 @@
+package integration
+
+import (
+	"testing"
+	"time"
+)
+
+// startAuthHoldable is [startHoldable] with the plain store: replication can be kept down
+// while queries go on.
+func startAuthHoldable(t testing.TB, db *database) *relay {
+	t.Helper()
+	role := db.role(t, "replication in role pg_read_all_stats")
+	db.exec(t, "grant create on database "+db.name+" to "+role)
+	for _, table := range []string{"users", "sessions", "notes"} {
+		db.exec(t, "alter table "+table+" owner to "+role)
+	}
+	r := newAuthRelay(t, db, plainAuth.with(func(s *authSettings) { s.limits = manyFailures }).yaml())
+	r.as(db, role, "")
+	r.startAuth(t)
+	return r
+}
+
+// TestAuthTailDown: while replication is down rows do not come either, so streams may stay.
+// What was deleted meanwhile is not let in, and its streams end before the first row that
+// was committed after that.
+func TestAuthTailDown(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, plainSchema)
+	r := startAuthHoldable(t, db)
+	id, other := db.newSession(t, 1), db.newSession(t, 1)
+	s, lasting := r.signedIn(t, sid(id), "notes"), r.signedIn(t, sid(other), "notes")
+	db.exec(t, insertNote(1, "before"))
+	s.wantBody(t, "before")
+	lasting.wantBody(t, "before")
+
+	release := r.hold(t, db)
+	db.exec(t, "delete from sessions where id = '"+id+"'", insertNote(1, "meanwhile"))
+	r.wantOutcome(t, "401", sid(sessionID(t)), "notes")
+	fresh := db.newSession(t, 2)
+	wantNoneReady(t, "deleted while replication was down", []string{r.outcome(t, sid(sessionID(t)), "notes")})
+	during := r.outcomes(t, 4, id, "notes") // known from its stream, which is open
+	late := during()
+	release()
+	s.wantEnd(t, "signed_out")
+	lasting.wantBody(t, "meanwhile")
+	lasting.wantAlive(t, db, 1)
+	r.wantOutcome(t, "401", sid(id), "notes")
+	eventually(t, func() string { return differs(r.outcome(t, sid(fresh), "notes"), "ready") })
+	t.Logf("the deleted session, while replication was down: %q", late)
+}
+
+// TestAuthTailReconnects: walsenders are terminated while sessions end. None survives, and
+// those that go on miss nothing.
+func TestAuthTailReconnects(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, plainSchema)
+	r := startAuthRelay(t, db, plainAuth.with(func(s *authSettings) { s.limits = "per_user: 1000, " + manyFailures }).yaml())
+	oracle := newOracle(t, db)
+	lasting := r.signedIn(t, sid(db.newSession(t, 1)), "notes")
+	w := db.writeNotes(t, 1)
+	conn := db.conn(t)
+	for i := range orders {
+		id := db.newSession(t, 1)
+		s := r.signedIn(t, sid(id), "notes")
+		for range 2 {
+			db.exec(t, "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = '"+db.name+"' and active_pid is not null")
+			time.Sleep(50 * time.Millisecond) // so that it may be back, or not
+		}
+		script(t, endSession(conn, i, id))
+		for _, body := range bodies(t, s.ended(t, "signed_out")) {
+			if body == "" || body == "late" {
+				t.Errorf("%s: the stream got a note that was committed with the session's end, or after it", orders[i].name)
+			}
+		}
+		r.wantOutcome(t, "401", sid(id), "notes")
+	}
+	w.finish(t)
+	got, want := toldOf(t, lasting.waitComplete(t, db.mark(t))), notesOf(oracle.read(t), 1)
+	if wantPrefix(t, "the stream that goes on", got, want); len(got) != len(want) {
+		t.Errorf("the stream that goes on: %d notes of %d", len(got), len(want))
+	}
+}
+
+// TestAuthRestart: walrelay begins with what the log has. Sessions that ended meanwhile are
+// gone, others come back where they were.
+func TestAuthRestart(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, plainSchema)
+	r := startAuthRelay(t, db, plainAuth.yaml())
+	id, other := db.newSession(t, 1), db.newSession(t, 2)
+	s, lasting := r.signedIn(t, sid(id), "notes"), r.signedIn(t, sid(other), "notes")
+	s.wantAlive(t, db, 1)
+	lasting.wantAlive(t, db, 2)
+	r.kill9(t)
+	db.exec(t, "delete from sessions where id = '"+id+"'", insertNote(1, "for nobody"), insertNote(2, "for the other"))
+	r.startAuth(t)
+	r.wantOutcome(t, "401", sid(id), "notes")
+	lasting.reconnect(t)
+	lasting.wantResumed(t)
+	lasting.wantBody(t, "for the other")
+	lasting.wantAlive(t, db, 2)
+}
