@@ -75,18 +75,24 @@ func TestCookieNames(t *testing.T) {
 	}
 }
 
+// opened seals a cookie and opens it, with the kind's own decoder.
+func (s sealer) opened(t *testing.T, name string) (decoder, cookie, decoded) {
+	t.Helper()
+	d, c := s.decoder(t, name, s.key(0)), s.seal(t, s.key(0), sealName, s.body, sealed)
+	out, err := d.decode(c, sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, c, out
+}
+
 // TestExpiry: what decoded.expires says is the first instant at which the decoder refuses.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	for name, s := range allSealers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := s.decoder(t, name, s.key(0))
-			c := s.seal(t, s.key(0), sealName, s.body, sealed)
-			out, err := d.decode(c, sealed)
-			if err != nil {
-				t.Fatal(err)
-			}
+			d, c, out := s.opened(t, name)
 			if s.life == 0 {
 				if !out.expires.IsZero() {
 					t.Errorf("expires %v, want never", out.expires)
@@ -113,12 +119,7 @@ func TestTampering(t *testing.T) {
 	for name, s := range allSealers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := s.decoder(t, name, s.key(0))
-			c := s.seal(t, s.key(0), sealName, s.body, sealed)
-			want, err := d.decode(c, sealed)
-			if err != nil {
-				t.Fatal(err)
-			}
+			d, c, want := s.opened(t, name)
 			refused := 0
 			for _, changed := range tamper(c) {
 				got, err := d.decode(changed, sealed)
