@@ -186,3 +186,6 @@ func TestVectorClaims(t *testing.T) {
 		})
 	}
 }
+
+// clock stands still at the moment at which the vector was made.
+func (v storeVector) clock() time.Time { return v.MadeAt }
