@@ -12,8 +12,11 @@ import (
 
 const (
 	// batchCap is the size at which a batch is full and the receiver waits for the
-	// log. A transaction that takes less is in one batch, see take.
+	// log.
 	batchCap = 256 << 10
+	// wholeCap is the size from which a transaction may be cut, see take. The rest of the
+	// batch is room for the receiver to go on while the writer comes.
+	wholeCap = batchCap / 2
 	// appendPace is the least time between the starts of two appends: what arrives
 	// meanwhile shares one fsync. Under load it grows with the size of the last batch
 	// up to maxAppendPace, which costs a few milliseconds where there are many rows to
@@ -73,9 +76,9 @@ func (f *inflow) add(ctx context.Context, fn func(*change.Builder)) error {
 		}
 		f.mu.Lock()
 	}
-	nothing := f.builder.Committed() == 0
+	none, size := f.builder.Committed() == 0, f.builder.Len()
 	fn(f.builder)
-	wake := nothing && f.builder.Committed() > 0 || f.builder.Len() >= batchCap
+	wake := none && f.builder.Committed() > 0 || size < wholeCap && f.builder.Len() >= wholeCap
 	f.mu.Unlock()
 	if wake {
 		poke(f.ready)
@@ -110,9 +113,10 @@ func (f *inflow) hurry() {
 }
 
 // take seals the transactions that are there from Begin to Commit. Those without changes
-// count only when the WAL moved and idle (or urgency) allows it. The receiver sees sessions
-// end in the middle of a transaction: rows of it that came first wait for that here. A
-// transaction that alone fills a batch is cut.
+// count only when the WAL moved and idle (or urgency) allows it.
+//
+// The watcher hears in the middle of a transaction that a session has ended: rows of it that
+// came first wait for that here. Only one of wholeCap or more is taken while it comes.
 func (f *inflow) take(now time.Time, idle bool) (out *change.Batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -122,7 +126,7 @@ func (f *inflow) take(now time.Time, idle bool) (out *change.Batch) {
 		return nil
 	case b.Committed() > 0, b.WAL() > f.sealed && (idle || f.urgent):
 		out = b.SealCommitted(now)
-	case b.Len() >= batchCap:
+	case b.Len() >= wholeCap:
 		out = b.Seal(now)
 	default:
 		return nil

@@ -11,9 +11,9 @@ import (
 type Watcher interface {
 	// Observe is called for every INSERT, UPDATE, DELETE and TRUNCATE of the tables that are
 	// Watched, in commit order, by one goroutine at a time, before the change itself or any
-	// later one is given to Log.Append. Nothing of a transaction is, unless it fills a batch
-	// by itself, before Observe was called for all of it. After a reconnect it is called
-	// again for changes that Postgres sends again, whether the log has them or not.
+	// later one is given to Log.Append. Nothing of a transaction that takes less than 128 KiB
+	// there is, before Observe was called for all of it. After a reconnect it is called again
+	// for changes that Postgres sends again, whether the log has them or not.
 	//
 	// c is as received: values of any size, Truncated without the tables that are not
 	// watched. It dies when Observe returns. The receiver waits for that, so it must not
