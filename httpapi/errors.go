@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,6 +24,10 @@ type refusal struct {
 	// transient: the same request may succeed later. An event stream gets it as 200
 	// and end{code} then, the other transports as status with Retry-After.
 	transient bool
+	// wait is for Retry-After where it is not left to comeBackAfter.
+	wait time.Duration
+	// cause is for the log: why it is that; nil: nothing worth telling.
+	cause error
 }
 
 func (e *refusal) Error() string { return e.code + ": " + e.message }
@@ -43,7 +48,13 @@ const (
 	codeStarting = "starting"
 	codeLimit    = "limit"
 	codeInternal = "internal"
+	// codeUnavailable: it cannot be found out who asks.
+	codeUnavailable = "unavailable"
 )
+
+func errUnauthenticated() *refusal {
+	return refuse(http.StatusUnauthorized, "unauthenticated", "the request carries no valid session; sign in to the application first")
+}
 
 func errDraining() *refusal {
 	return comeBack(http.StatusServiceUnavailable, codeDraining, "walrelay is shutting down; try again after the time in Retry-After")
@@ -59,7 +70,7 @@ func comeBackAfter(code string) time.Duration {
 	return between(5*time.Second, 30*time.Second)
 }
 
-// refusalOf translates what Resolve and Subscribe may answer.
+// refusalOf translates what Resolve, Attach and Subscribe may answer.
 func (s *Server) refusalOf(err error) *refusal {
 	var (
 		own     *refusal
@@ -68,6 +79,9 @@ func (s *Server) refusalOf(err error) *refusal {
 		nobody  *channel.NoUserError
 		refused *channel.RefusedError
 		scans   *channel.ScanLimitError
+		limit   *auth.LimitError
+		failed  *auth.TooManyFailuresError
+		blind   *auth.NotReadyError
 		router  *echo.HTTPError
 	)
 	switch {
@@ -85,7 +99,17 @@ func (s *Server) refusalOf(err error) *refusal {
 	case errors.As(err, &scans):
 		return comeBack(http.StatusServiceUnavailable, codeLimit, "%s", scans)
 	case errors.Is(err, auth.ErrNoSession):
-		return refuse(http.StatusUnauthorized, "unauthenticated", "the request carries no valid session; sign in to the application first")
+		return errUnauthenticated()
+	case errors.Is(err, auth.ErrForbidden):
+		return refuse(http.StatusForbidden, "forbidden", "the application refuses this user")
+	case errors.As(err, &failed):
+		return tooManyFailures(failed)
+	case errors.As(err, &limit):
+		return comeBack(http.StatusTooManyRequests, codeLimit, "%s", limit)
+	case errors.As(err, &blind):
+		e := comeBack(http.StatusServiceUnavailable, codeUnavailable, "it cannot be found out just now who is signed in; try again after the time in Retry-After")
+		e.cause = blind.Cause
+		return e
 	case errors.Is(err, channel.ErrStarting):
 		return comeBack(http.StatusServiceUnavailable, codeStarting, "walrelay is starting; try again after the time in Retry-After")
 	case errors.Is(err, channel.ErrDraining):
@@ -93,8 +117,16 @@ func (s *Server) refusalOf(err error) *refusal {
 	case errors.As(err, &router):
 		return refuse(router.Code, "not_found", "nothing is here; channels are under %s", s.opt.BasePath)
 	}
-	s.log.Error("request failed", "cause", err)
-	return comeBack(http.StatusInternalServerError, codeInternal, "walrelay failed; its log has the cause")
+	e := comeBack(http.StatusInternalServerError, codeInternal, "walrelay failed; its log has the cause")
+	e.cause = err
+	return e
+}
+
+// tooManyFailures is a status for event streams too: whoever tries cookies is not asked back.
+func tooManyFailures(err *auth.TooManyFailuresError) *refusal {
+	e := refuse(http.StatusTooManyRequests, "too_many_failures", "%s", err)
+	e.wait = max(err.Wait, time.Second)
+	return e
 }
 
 // clip shortens text that came from the client, for messages.
@@ -113,6 +145,8 @@ func (s *Server) answerError(err error, c echo.Context) {
 	}
 	e := s.refusalOf(err)
 	s.metrics.rejected.WithLabelValues(e.code).Inc()
+	s.tell(e)
+	c.Response().Header().Del("Set-Cookie")
 	werr := http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(s.opt.WriteTimeout))
 	switch {
 	case werr != nil:
@@ -146,8 +180,10 @@ func (s *Server) writeRefusal(c echo.Context, e *refusal) error {
 		h.Set("WWW-Authenticate", "Session")
 	}
 	if e.transient {
-		wait := comeBackAfter(e.code).Round(time.Second)
-		h.Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
+		e.wait = comeBackAfter(e.code)
+	}
+	if e.wait > 0 {
+		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(e.wait.Seconds()), 'f', 0, 64))
 	}
 	if e.code == codeDraining {
 		h.Set("Connection", "close")

@@ -76,6 +76,21 @@ type fakeSub struct {
 	id     string
 	closed bool
 	held   bool
+	paused bool
+}
+
+func (s *fakeSub) End(reason string) {
+	s.mu.Lock()
+	s.end, s.queue, s.id = reason, nil, ""
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *fakeSub) Pause(on bool) {
+	s.mu.Lock()
+	s.paused = on
+	s.mu.Unlock()
+	s.signal()
 }
 
 // hold, and let go.
@@ -112,6 +127,9 @@ func (s *fakeSub) Changed() <-chan struct{} { return s.wake }
 func (s *fakeSub) Take() []*channel.Run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.paused {
+		return nil
+	}
 	q := s.queue
 	s.queue = nil
 	return q
@@ -133,7 +151,7 @@ func (s *fakeSub) Heartbeat(dst []byte) []byte {
 func (s *fakeSub) LastID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) > 0 {
+	if len(s.queue) > 0 || s.paused {
 		return ""
 	}
 	return s.id
@@ -142,7 +160,7 @@ func (s *fakeSub) LastID() string {
 func (s *fakeSub) Held() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held
+	return (s.held || s.paused) && s.end == ""
 }
 
 func (s *fakeSub) Close() {

@@ -8,8 +8,9 @@ import (
 // gate counts who is inside and can be closed for new ones: a wait group that knows
 // when it is over.
 type gate struct {
-	closing chan struct{} // closed by close
-	empty   chan struct{} // closed once closing and nobody is inside
+	ctx   context.Context // ended by close
+	end   context.CancelFunc
+	empty chan struct{} // closed once close was called and nobody is inside
 
 	mu     sync.Mutex
 	inside int
@@ -17,7 +18,8 @@ type gate struct {
 }
 
 func newGate() *gate {
-	return &gate{closing: make(chan struct{}), empty: make(chan struct{})}
+	ctx, end := context.WithCancel(context.Background())
+	return &gate{ctx: ctx, end: end, empty: make(chan struct{})}
 }
 
 // enter reports whether the caller is let in; it calls leave then.
@@ -48,7 +50,7 @@ func (g *gate) close() {
 		return
 	}
 	g.closed = true
-	close(g.closing)
+	g.end()
 	if g.inside == 0 {
 		close(g.empty)
 	}

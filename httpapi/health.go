@@ -58,7 +58,7 @@ func (s *Server) readiness() readiness {
 		out.Reasons = append(out.Reasons, check()...)
 	}
 	select {
-	case <-s.streams.closing:
+	case <-s.streams.ctx.Done():
 		out.Reasons = append(out.Reasons, Reason{Check: "http", Message: "walrelay is shutting down"})
 	default:
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 
+	"github.com/walrelay/walrelay/auth"
 	"github.com/walrelay/walrelay/channel"
 )
 
@@ -16,8 +17,9 @@ type Hub interface {
 }
 
 // Subscriber is what this package needs of *channel.Subscriber, which documents the
-// methods. One goroutine at a time calls them.
+// methods. One goroutine at a time calls them; those of auth.Stream are anybody's.
 type Subscriber interface {
+	auth.Stream
 	Changed() <-chan struct{}
 	Take() []*channel.Run
 	Ended() (reason string, ended bool)

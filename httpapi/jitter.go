@@ -20,11 +20,11 @@ func around(d time.Duration) time.Duration { return between(d-d/5, d+d/5) }
 // usual is the configured retry. Many streams end at once when walrelay drains.
 func retryAfterEnd(reason string, usual time.Duration) time.Duration {
 	switch reason {
-	case codeDraining:
+	case codeDraining, codeUnavailable:
 		return comeBackAfter(reason)
-	case endRenew, "claims_changed":
+	case endRenew, endClaims: // nothing is amiss
 		return between(50*time.Millisecond, 500*time.Millisecond)
-	case "signed_out":
+	case endSigned: // to be answered with 401
 		return time.Second
 	}
 	return around(usual)

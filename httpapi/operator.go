@@ -54,7 +54,7 @@ func hostOf(address string) string {
 func ownPagesOnly(next echo.HandlerFunc) echo.HandlerFunc {
 	own := &origins{} // no foreign origin, and no proxy that speaks for one
 	return func(c echo.Context) error {
-		if r := c.Request(); !own.sameOrigin(r, r.Header.Get("Origin")) {
+		if r := c.Request(); !own.sameOrigin(r) {
 			return refuse(http.StatusForbidden, "origin_refused", "pages of other origins may not ask the admin listener")
 		}
 		return next(c)
@@ -68,7 +68,7 @@ func (s *Server) eventsAs(c echo.Context) error {
 	if err != nil && !errors.Is(err, auth.ErrNoSession) {
 		return err
 	}
-	return s.carry(c, func(*http.Request) (*auth.Session, error) { return session, err })
+	return s.carry(c, func(*http.Request) (user, error) { return session, err })
 }
 
 // asUser takes the user from ?as=, the claims as JSON. Without it nobody is signed in.

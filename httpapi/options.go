@@ -21,7 +21,8 @@ import (
 // Options of a Server. Zero values mean the default that the field names.
 type Options struct {
 	Hub Hub
-	// Resolver finds the user of a request; default auth.Anonymous.
+	// Resolver finds the user of a request for channels that are not public; default
+	// auth.Anonymous.
 	Resolver auth.Resolver
 	// Logger gets one line when the server starts at level info, one per request at
 	// level debug; default none.
@@ -52,8 +53,8 @@ type Options struct {
 	Heartbeat time.Duration
 	// Retry is what clients are told to wait before they reconnect, ±20 %; default 2 s.
 	Retry time.Duration
-	// MaxStream ends a stream after this time (-10 % at random) with end{renew};
-	// default never.
+	// MaxStream ends a stream after this time (±10 % at random) with end{renew};
+	// default never. Sessions may have a shorter one.
 	MaxStream time.Duration
 	// WriteTimeout ends a stream when a write of at most 64 KiB takes longer, or when
 	// the peer acknowledges nothing for so long; default 30 s.

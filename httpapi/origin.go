@@ -37,16 +37,17 @@ func checkOrigin(origin string) error {
 // admit decides about a request and sets the CORS headers of its answer, whatever
 // that will be. A refused origin gets none.
 func (o *origins) admit(r *http.Request, h http.Header) error {
-	h.Set("Vary", "Origin, Cookie")
+	h.Set("Vary", "Origin, Cookie, Authorization")
 	origin := r.Header.Get("Origin")
 	listed := origin != "" && slices.Contains(o.allowed, origin)
-	if !listed && !o.sameOrigin(r, origin) {
+	if !listed && !o.sameOrigin(r) {
 		return refuse(http.StatusForbidden, "origin_refused",
 			"pages of another origin may not read here; add the page's origin to http.allowed_origins or serve both from one origin")
 	}
 	if listed {
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Expose-Headers", "Retry-After")
 	}
 	return nil
 }
@@ -54,11 +55,12 @@ func (o *origins) admit(r *http.Request, h http.Header) error {
 // sameOrigin reports whether the browser says that the request is not a foreign
 // page's, or whether no browser says anything. Sec-Fetch-Site cannot be set by a
 // page; it is absent in old browsers, on plain HTTP, and outside browsers. Then a
-// same-origin GET has no Origin header at all.
-func (o *origins) sameOrigin(r *http.Request, origin string) bool {
+// same-origin GET has no Origin header at all. The origin null is nobody's own.
+func (o *origins) sameOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
-		return true
+		return origin != "null"
 	case "":
 		return origin == "" || origin == o.own(r)
 	}
@@ -67,26 +69,41 @@ func (o *origins) sameOrigin(r *http.Request, origin string) bool {
 
 // own is the origin under which the client reached us.
 func (o *origins) own(r *http.Request) string {
-	scheme, host := "http", r.Host
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	if o.proxies.trust(r.RemoteAddr) {
-		scheme = forwarded(r.Header, "X-Forwarded-Proto", scheme)
-		host = forwarded(r.Header, "X-Forwarded-Host", host)
-	}
-	scheme, host = strings.ToLower(scheme), strings.ToLower(host)
+	scheme, host := o.reached(r)
 	defaultPort := map[string]string{"http": ":80", "https": ":443"}[scheme]
 	return scheme + "://" + strings.TrimSuffix(host, defaultPort)
 }
 
-// forwarded is what the first proxy of a chain said, or what we see ourselves.
-func forwarded(h http.Header, name, direct string) string {
-	first, _, _ := strings.Cut(h.Get(name), ",")
-	if first = strings.TrimSpace(first); first != "" {
-		return first
+// reached is how the client's browser reached us: http or https, and a host, in lower case. Only
+// proxies that are trusted can say so; what is neither is not believed.
+func (o *origins) reached(r *http.Request) (scheme, host string) {
+	scheme, host = "http", strings.ToLower(r.Host)
+	if r.TLS != nil {
+		scheme = "https"
 	}
-	return direct
+	if !o.proxies.trust(r.RemoteAddr) {
+		return scheme, host
+	}
+	if said := forwarded(r.Header, "X-Forwarded-Proto"); said == "http" || said == "https" {
+		scheme = said
+	}
+	if said := forwarded(r.Header, "X-Forwarded-Host"); isHost(said) {
+		host = said
+	}
+	return scheme, host
+}
+
+// forwarded is what the first proxy of a chain said, in lower case.
+func forwarded(h http.Header, name string) string {
+	first, _, _ := strings.Cut(h.Get(name), ",")
+	return strings.ToLower(strings.TrimSpace(first))
+}
+
+// isHost reports whether text, in lower case, can be a host with or without a port.
+func isHost(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~:[]", c)
+	})
 }
 
 // preflight answers OPTIONS for clients that use fetch. The origin was admitted.

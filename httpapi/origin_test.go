@@ -39,6 +39,7 @@ func TestOriginRules(t *testing.T) {
 		{name: "old browser, other port", headers: []string{"Origin: http://walrelay.test:8080"}},
 		{name: "old browser, not listed", headers: []string{"Origin: https://evil.example"}},
 		{name: "null", headers: []string{"Origin: null"}},
+		{name: "null that a browser vouches for", headers: []string{"Sec-Fetch-Site: same-origin", "Origin: null"}},
 		{name: "suffix", headers: []string{"Origin: https://evil-app.example.com"}},
 		{name: "prefix", headers: []string{"Origin: https://app.example.com.evil.example"}},
 		{name: "upper case is not exact", headers: []string{"Origin: https://APP.example.com"}},
@@ -46,6 +47,7 @@ func TestOriginRules(t *testing.T) {
 
 		{name: "own behind a trusted proxy", peer: "10.0.0.1:1", headers: []string{"Host: 10.0.0.9:8080", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example", "Origin: https://shop.example"}, ok: true},
 		{name: "own behind a chain", peer: "10.0.0.1:1", headers: []string{"X-Forwarded-Proto: https, http", "Origin: https://walrelay.test"}, ok: true},
+		{name: "forwarded nonsense", peer: "10.0.0.1:1", headers: []string{"X-Forwarded-Proto: ftp", "X-Forwarded-Host: evil.example/", "Origin: http://walrelay.test"}, ok: true},
 		{name: "forwarded by anybody", headers: []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: evil.example", "Origin: https://evil.example"}},
 	}
 	o := &origins{allowed: []string{"https://other.example", listed}, proxies: proxies{netip.MustParsePrefix("10.0.0.0/24")}}
@@ -77,7 +79,7 @@ func TestOriginRules(t *testing.T) {
 			if got := h.Get("Access-Control-Allow-Credentials"); (got == "true") != (tt.acao != "") {
 				t.Errorf("Access-Control-Allow-Credentials %q", got)
 			}
-			if got := h.Get("Vary"); got != "Origin, Cookie" {
+			if got := h.Get("Vary"); got != "Origin, Cookie, Authorization" {
 				t.Errorf("Vary %q", got)
 			}
 		})
@@ -93,9 +95,9 @@ func TestPreflight(t *testing.T) {
 	}{
 		{"listed", []string{"Origin: https://app.example.com", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}, 204, map[string]string{
 			"Access-Control-Allow-Origin": "https://app.example.com", "Access-Control-Allow-Credentials": "true", "Access-Control-Allow-Methods": "GET",
-			"Access-Control-Allow-Headers": "authorization, last-event-id", "Access-Control-Max-Age": "600", "Vary": "Origin, Cookie"}},
+			"Access-Control-Allow-Headers": "authorization, last-event-id", "Access-Control-Max-Age": "600", "Vary": "Origin, Cookie, Authorization"}},
 		{"not listed", []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Access-Control-Request-Method: GET"}, 403, map[string]string{
-			"Access-Control-Allow-Origin": "", "Access-Control-Allow-Headers": "", "Vary": "Origin, Cookie"}},
+			"Access-Control-Allow-Origin": "", "Access-Control-Allow-Headers": "", "Vary": "Origin, Cookie, Authorization"}},
 		{"no browser", nil, 204, map[string]string{"Allow": "GET, OPTIONS", "Access-Control-Allow-Origin": "", "Access-Control-Allow-Methods": ""}},
 	}
 	s := start(t, Options{Hub: newFakeHub(), AllowedOrigins: []string{"https://app.example.com"}})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/walrelay/walrelay/auth"
 	"github.com/walrelay/walrelay/channel"
 )
 
@@ -19,12 +20,12 @@ const minResumeWait = 500 * time.Millisecond
 type answer struct {
 	runs  []*channel.Run
 	lines []byte // the events, separated by commas
-	// id is the last one of the events so far.
+	// id is the last one of the events so far, or where the client was before.
 	id string
 }
 
-// poll gives one answer, as soon as there are events.
-func (s *Server) poll(c echo.Context, st *stream, a *ask) {
+// poll gives one answer, as soon as there are events. Its error is for who is signed out before.
+func (s *Server) poll(c echo.Context, st *stream, a *ask) error {
 	r, w := c.Request(), c.Response()
 	reason := endWrite
 	defer func() { st.finish(reason) }()
@@ -32,21 +33,27 @@ func (s *Server) poll(c echo.Context, st *stream, a *ask) {
 		a.wait = max(a.wait, minResumeWait)
 	}
 	var got answer
-	if reason = got.await(r.Context(), st, a.wait); reason == endClient {
-		return
+	if a.LastEventID != notAnID {
+		got.id = a.LastEventID
 	}
-	if reason == codeDraining {
+	switch reason = got.await(r.Context(), st, a.wait); reason {
+	case endClient:
+		return nil
+	case endSigned:
+		return auth.ErrNoSession
+	case codeDraining:
 		w.Header().Set("Connection", "close")
 	}
 	w.WriteHeader(http.StatusOK)
 	if err := got.write(newWire(w.Writer, r, s.opt.WriteTimeout, st.traffic), st.sub); err != nil {
 		reason = endOf(r.Context(), err)
 	}
+	return nil
 }
 
 // await collects until there are events, the hub or the server ends the stream, or
 // the time is over. A snapshot that is on its way is waited for: without it the client would get the
-// same reset again and again.
+// same reset again and again. So is a session of which it is not known whether it is over.
 func (g *answer) await(ctx context.Context, st *stream, wait time.Duration) (reason string) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
@@ -57,11 +64,11 @@ func (g *answer) await(ctx context.Context, st *stream, wait time.Duration) (rea
 		held := st.sub.Held()
 		g.add(st.sub.Take())
 		switch {
-		case !held && (expired || len(g.lines) > 0):
-			return endComplete
-		case ended:
+		case ended && (end == endSigned || len(g.lines) == 0):
 			g.end(end)
 			return end
+		case !held && (expired || len(g.lines) > 0):
+			return endComplete
 		}
 		select {
 		case <-ctx.Done():
@@ -110,7 +117,7 @@ func (g *answer) event(e channel.Event) {
 func (g *answer) write(out *wire, sub Subscriber) error {
 	defer out.drop()
 	id := sub.LastID()
-	if id == "" { // more was queued meanwhile
+	if id == "" { // more was queued meanwhile, or has been dropped
 		id = g.id
 	}
 	out.take()

@@ -16,6 +16,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/walrelay/walrelay/auth"
 )
 
 // Server is the public and the admin listener. Its life is New, Listen, Serve; see
@@ -29,6 +31,10 @@ type Server struct {
 	limits  *limiter
 	metrics *metrics
 	sink    sink
+	// resolve asks Options.Resolver.
+	resolve func(*http.Request, auth.Client) (user, error)
+	// refused is what the log says of requests that failed.
+	refused quiet
 	// upstream and its transport are nil without one.
 	upstream  *httputil.ReverseProxy
 	transport *http.Transport
@@ -55,6 +61,7 @@ func New(o Options) (*Server, error) {
 		base:     strings.TrimSuffix(o.BasePath, "/"),
 		origins:  &origins{allowed: o.AllowedOrigins, proxies: o.TrustedProxies},
 		limits:   newLimiter(o.Limits),
+		resolve:  resolver(o.Resolver),
 		sink:     &responseSink{heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout},
 		streams:  newGate(),
 		handlers: newGate(),

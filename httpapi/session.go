@@ -12,13 +12,15 @@ import (
 	"github.com/walrelay/walrelay/channel"
 )
 
-// Reasons why a stream ended, beside those that the hub gives.
+// Reasons why a stream ended, beside those that the hub gives and refusals have.
 const (
-	endRenew    = "renew"         // max_stream reached
-	endClient   = "client_closed" // the client went away, or the kernel gave up on it
-	endSlow     = "slow_client"   // a write made no progress within the write timeout
-	endWrite    = "write_failed"  // any other error of a write
-	endComplete = "answered"      // a long poll got its answer
+	endRenew    = "renew"          // max_stream reached
+	endSigned   = "signed_out"     // the session is over
+	endClaims   = "claims_changed" // the user may see other rows now
+	endClient   = "client_closed"  // the client went away, or the kernel gave up on it
+	endSlow     = "slow_client"    // a write made no progress within the write timeout
+	endWrite    = "write_failed"   // any other error of a write
+	endComplete = "answered"       // a long poll got its answer
 )
 
 // stream is one accepted subscription on its way to its client.
@@ -28,6 +30,8 @@ type stream struct {
 	retry    time.Duration
 	// life ends the stream with end{renew}; 0 means never.
 	life time.Duration
+	// cookies are values of Set-Cookie for the answer.
+	cookies []string
 	// drain is closed when the server drains.
 	drain   <-chan struct{}
 	traffic *traffic
@@ -133,8 +137,8 @@ func (k *responseSink) run(ctx context.Context, out *wire, st *stream) (string, 
 }
 
 // pass writes what is queued. more says that Take must be asked again, reason that
-// the hub has ended the stream. Ended is asked before Take: what was queued before
-// the end is still written.
+// the hub or the session has ended the stream. Ended is asked before Take: what the hub
+// queued before an end of its own is still written.
 func (k *responseSink) pass(out *wire, st *stream) (more bool, reason string, err error) {
 	end, ended := st.sub.Ended()
 	runs := st.sub.Take()

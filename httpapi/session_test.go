@@ -182,6 +182,7 @@ func TestHubEndsStream(t *testing.T) {
 		{"draining", 500, 5000},
 		{"claims_changed", 50, 500},
 		{"signed_out", 1000, 1000},
+		{"unavailable", 5000, 30000},
 	}
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
@@ -220,12 +221,12 @@ func TestMaxStream(t *testing.T) {
 		s := newServer(t, Options{Hub: hub, MaxStream: time.Hour, Heartbeat: 100 * time.Hour})
 		w, leave := open(t, s, "/events/orders")
 		w.take()
-		time.Sleep(54*time.Minute - time.Second)
+		time.Sleep(54*time.Minute - time.Second) // 1 h -10 %
 		synctest.Wait()
 		if got := w.take(); got != "" {
 			t.Fatalf("stream ended early: %q", got)
 		}
-		time.Sleep(6*time.Minute + time.Second)
+		time.Sleep(12*time.Minute + time.Second)
 		synctest.Wait()
 		leave()
 		checkEnd(t, w.take(), endRenew, 50, 500)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,7 +27,7 @@ func TestStreamOverTCP(t *testing.T) {
 		t.Fatalf("status %d", resp.StatusCode)
 	}
 	for name, want := range map[string]string{
-		"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Vary": "Origin, Cookie",
+		"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Vary": "Origin, Cookie, Authorization",
 		"Content-Encoding": "", "Access-Control-Allow-Origin": "",
 	} {
 		if got := resp.Header.Get(name); got != want {
@@ -85,6 +86,8 @@ func TestFinalAnswers(t *testing.T) {
 		{name: "too many channels", path: "/events?channel=a&channel=b&channel=c", status: 400, code: "too_many_channels", says: "http.limits.channels"},
 		{name: "origin", path: "/events/orders", headers: []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site"}, status: 403, code: "origin_refused", says: "http.allowed_origins"},
 		{name: "no session", path: "/events/orders", resolver: auth.ErrNoSession, status: 401, code: "unauthenticated", says: "sign in"},
+		{name: "refused by the application", path: "/events/orders", resolver: fmt.Errorf("ask: %w", auth.ErrForbidden), status: 403, code: "forbidden", says: "the application refuses"},
+		{name: "too many failures", path: "/events/orders", resolver: &auth.TooManyFailuresError{Wait: 6100 * time.Millisecond}, status: 429, code: "too_many_failures", says: "too many refused sessions"},
 		{name: "transport", path: "/events/orders", headers: []string{"Accept: image/png"}, status: 406, code: "not_acceptable", says: "text/event-stream"},
 		{name: "post", method: "POST", path: "/events/orders", status: 405, code: "method_not_allowed", says: "GET"},
 		{name: "post to the base path", method: "POST", path: "/events?channel=orders", status: 405, code: "method_not_allowed", says: "GET"},
@@ -124,6 +127,9 @@ func TestFinalAnswers(t *testing.T) {
 				if tt.status == 401 && resp.Header.Get("WWW-Authenticate") != "Session" {
 					t.Errorf("WWW-Authenticate %q", resp.Header.Get("WWW-Authenticate"))
 				}
+				if wait := resp.Header.Get("Retry-After"); (wait == "7") != (tt.status == 429) {
+					t.Errorf("Retry-After %q", wait)
+				}
 				if tt.code != "" {
 					checkError(t, resp, tt.code, tt.says)
 					if got := metric(t, s, `walrelay_rejected_total{reason="`+tt.code+`"}`); got != 1 {
@@ -162,7 +168,8 @@ func TestTransientAnswers(t *testing.T) {
 		{name: "starting", hub: channel.ErrStarting, status: 503, reason: "starting", min: 500, max: 5000},
 		{name: "hub drains", hub: fmt.Errorf("subscribe: %w", channel.ErrDraining), status: 503, reason: "draining", min: 500, max: 5000},
 		{name: "anything else", hub: errors.New("disk on fire"), status: 500, reason: "internal", min: 5000, max: 30000},
-		{name: "sessions cannot be read", resolver: context.DeadlineExceeded, status: 500, reason: "internal", min: 5000, max: 30000},
+		{name: "sessions cannot be read", resolver: &auth.NotReadyError{Cause: errors.New("no route to host")}, status: 503, reason: "unavailable", min: 5000, max: 30000},
+		{name: "some other trouble with sessions", resolver: context.DeadlineExceeded, status: 503, reason: "unavailable", min: 5000, max: 30000},
 		{name: "too many connections", limits: Limits{Connections: 1}, status: 503, reason: "limit", min: 5000, max: 30000},
 		{name: "too many of one address", limits: Limits{PerIP: 1}, status: 429, reason: "limit", min: 5000, max: 30000},
 	}

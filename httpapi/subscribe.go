@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/walrelay/walrelay/auth"
-	"github.com/walrelay/walrelay/channel"
 )
 
 const allowedMethods = "GET, OPTIONS"
@@ -23,13 +21,14 @@ func (s *Server) inBase(path string) bool {
 
 // events answers every request under the base path.
 func (s *Server) events(c echo.Context) error {
-	return s.carry(c, func(r *http.Request) (*auth.Session, error) {
-		return s.opt.Resolver.Resolve(r, auth.Client{IP: c.RealIP()})
+	return s.carry(c, func(r *http.Request) (user, error) {
+		scheme, host := s.origins.reached(r)
+		return s.resolve(r, auth.Client{IP: c.RealIP(), Scheme: scheme, Host: host})
 	})
 }
 
 // carry answers a request for events of the user that who finds.
-func (s *Server) carry(c echo.Context, who func(*http.Request) (*auth.Session, error)) error {
+func (s *Server) carry(c echo.Context, who finder) error {
 	r, h := c.Request(), c.Response().Header()
 	if r.Method != http.MethodGet && r.Method != http.MethodOptions {
 		h.Set("Allow", allowedMethods)
@@ -51,9 +50,11 @@ func (s *Server) carry(c echo.Context, who func(*http.Request) (*auth.Session, e
 		return err
 	}
 	setStreamHeaders(h, a.kind)
+	if s.origins.sameOrigin(r) {
+		h["Set-Cookie"] = st.cookies
+	}
 	if a.kind == kindPoll {
-		s.poll(c, st, a)
-		return nil
+		return s.poll(c, st, a)
 	}
 	c.Response().WriteHeader(http.StatusOK)
 	// Not c.Response() itself: it swallows the errors of Flush.
@@ -61,70 +62,59 @@ func (s *Server) carry(c echo.Context, who func(*http.Request) (*auth.Session, e
 	return nil
 }
 
-// open admits a subscription: the drain, limits, the user, then the hub. What it
-// takes is given back by the stream's finish, or at once when there is an error.
-func (s *Server) open(r *http.Request, ip string, a *ask, who func(*http.Request) (*auth.Session, error)) (*stream, error) {
+// open admits a subscription: the drain, limits, the hub, where it asks for one the user, and what
+// that may have. What it takes is given back by the stream's finish, or at once when there is an
+// error.
+func (s *Server) open(r *http.Request, ip string, a *ask, who finder) (st *stream, err error) {
 	if !s.streams.enter() {
 		return nil, errDraining()
 	}
-	opened := false
+	release := s.streams.leave
 	defer func() {
-		if !opened {
-			s.streams.leave()
-		}
-	}()
-	release, err := s.limits.acquire(ip)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if !opened {
+		if st == nil {
 			release()
 		}
 	}()
-	sub, err := s.opt.Hub.Subscribe(r.Context(), a.Request) // public channels need no user
-	var nobody *channel.NoUserError
-	if errors.As(err, &nobody) {
-		session, err := who(r)
-		if err != nil {
-			return nil, err
-		}
-		a.User = session.Claims().Values()
-		sub, err = s.opt.Hub.Subscribe(r.Context(), a.Request)
-		if err != nil {
-			return nil, err
-		}
-		opened = true
-		return s.newStream(sub, ip, a, release), nil
-	}
+	back, err := s.limits.acquire(ip)
 	if err != nil {
 		return nil, err
 	}
-	opened = true
-	return s.newStream(sub, ip, a, release), nil
+	release = func() { back(); s.streams.leave() }
+	sub, u, err := s.subscribe(r, a, who)
+	if err != nil {
+		return nil, err
+	}
+	detach, err := attach(u, sub)
+	if err != nil {
+		return nil, err
+	}
+	return s.newStream(sub, u, ip, a, func() { detach(); release() }), nil
 }
 
-func (s *Server) newStream(sub Subscriber, ip string, a *ask, release func()) *stream {
+func (s *Server) newStream(sub Subscriber, u user, ip string, a *ask, release func()) *stream {
 	t := s.metrics.traffic[a.kind]
 	t.open.Inc()
 	t.opened.Inc()
 	since := time.Now()
-	return &stream{
+	st := &stream{
 		sub:      sub,
 		encoding: [len(kinds)]encoding{kindSSE: sse{}, kindLines: ndjson{}}[a.kind],
 		retry:    s.opt.Retry,
-		life:     between(s.opt.MaxStream-s.opt.MaxStream/10, s.opt.MaxStream),
-		drain:    s.streams.closing,
+		life:     lifeOf(s.opt.MaxStream, u),
+		drain:    s.streams.ctx.Done(),
 		traffic:  t,
 		release: func(reason string) {
 			t.open.Dec()
 			s.metrics.ends.WithLabelValues(reason).Inc()
 			release()
-			s.streams.leave()
 			s.log.LogAttrs(context.Background(), slog.LevelDebug, "stream ended", slog.String("reason", reason), slog.String("transport", a.kind.String()),
 				slog.Int("channels", len(a.Channels)), slog.String("client", ip), slog.Duration("after", time.Since(since)))
 		},
 	}
+	if u != nil {
+		st.cookies = u.SetCookies()
+	}
+	return st
 }
 
 // logRequests writes one line per request at level debug, without header values and

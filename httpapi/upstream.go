@@ -29,6 +29,9 @@ func (s *Server) addUpstream(target string) error {
 				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 			}
 			r.SetXForwarded()
+			scheme, host := s.origins.reached(r.In) // by them the application knows what its cookies are for
+			r.Out.Header.Set("X-Forwarded-Proto", scheme)
+			r.Out.Header.Set("X-Forwarded-Host", host)
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { s.upstreamDown(w, r, u, err) },
 		ErrorLog:     log.New(&errorLog{s.log}, "", 0),

@@ -127,7 +127,7 @@ func TestHTTPNegotiation(t *testing.T) {
 			t.Errorf("Accept: %s: got %d %s, want %s", accept, status, got.Get("Content-Type"), want)
 		}
 		for name, value := range map[string]string{
-			"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Vary": "Origin, Cookie",
+			"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Vary": "Origin, Cookie, Authorization",
 			"X-Content-Type-Options": "nosniff", "Content-Encoding": "",
 		} {
 			if got.Get(name) != value {
