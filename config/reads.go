@@ -20,44 +20,11 @@ func (c *Channel) exprs(visit func(key string, e *Expr)) {
 	}
 }
 
-// walk visits an expression's nodes, each before those below it.
-func walk(n filter.Node, visit func(filter.Node)) {
-	visit(n)
-	for _, c := range below(n) {
-		walk(c, visit)
-	}
-}
-
-// below are the nodes directly below one.
-func below(n filter.Node) []filter.Node {
-	switch n := n.(type) {
-	case *filter.Or:
-		return n.Terms
-	case *filter.And:
-		return n.Terms
-	case *filter.Not:
-		return []filter.Node{n.X}
-	case *filter.Compare:
-		return []filter.Node{n.X, n.Y}
-	case *filter.In:
-		return []filter.Node{n.X, n.Set}
-	case *filter.Call:
-		return []filter.Node{n.X}
-	case *filter.List:
-		out := make([]filter.Node, len(n.Elems))
-		for i, e := range n.Elems {
-			out[i] = e
-		}
-		return out
-	}
-	return nil // leaves
-}
-
 // checkUsers notes claims that are not declared, and rules over users in a channel
 // that has none.
 func (b *builder) checkUsers() {
 	b.c.exprs(func(key string, e *Expr) {
-		walk(e.Node, func(n filter.Node) {
+		filter.Walk(e.Node, func(n filter.Node) {
 			u, ok := n.(*filter.User)
 			switch {
 			case !ok:
@@ -92,7 +59,7 @@ func (b *builder) checkParams() {
 	}
 	bound := map[string]bool{}
 	b.c.exprs(func(key string, e *Expr) {
-		walk(e.Node, func(n filter.Node) {
+		filter.Walk(e.Node, func(n filter.Node) {
 			if p, ok := n.(*filter.Param); ok && !known[p.Name] {
 				b.r.problem(e.Pos(p.Pos()), key, "the channel's name has no {%s}%s", p.Name, plain(nearest.Suggest(p.Name, names)))
 			}
@@ -118,7 +85,7 @@ func binds(n filter.Node) []string {
 	}
 	var params []string
 	ties := false
-	walk(n, func(n filter.Node) {
+	filter.Walk(n, func(n filter.Node) {
 		switch n := n.(type) {
 		case *filter.Param:
 			params = append(params, n.Name)
@@ -145,7 +112,7 @@ type Read struct {
 func (c *Channel) Reads() []Read {
 	var reads []Read
 	c.exprs(func(key string, e *Expr) {
-		walk(e.Node, func(n filter.Node) {
+		filter.Walk(e.Node, func(n filter.Node) {
 			r, ok := n.(*filter.Row)
 			if ok && !slices.ContainsFunc(reads, func(known Read) bool { return known.Column == r.Column }) {
 				reads = append(reads, Read{Column: r.Column, Key: key, Pos: e.Pos(r.Pos())})

@@ -101,7 +101,7 @@ func (b *builder) parse(v scalar) *Expr {
 
 // cutLiteral finds a string of an expression that stands on several lines of the file.
 func cutLiteral(e *Expr) (cut filter.Node) {
-	walk(e.Node, func(n filter.Node) {
+	filter.Walk(e.Node, func(n filter.Node) {
 		if l, ok := n.(*filter.Literal); ok && cut == nil && e.Pos(l.Pos()).Line != e.Pos(l.End()-1).Line {
 			cut = l
 		}

@@ -34,6 +34,18 @@ type Node interface {
 	children(dst []Node) []Node
 }
 
+// Walk visits the nodes of a tree, each before those below it, in the order of the text. n may be
+// nil.
+func Walk(n Node, visit func(Node)) {
+	if n == nil {
+		return
+	}
+	visit(n)
+	for _, c := range n.children(nil) {
+		Walk(c, visit)
+	}
+}
+
 // Or is true when one of its terms is.
 type Or struct {
 	Span

@@ -46,19 +46,15 @@ func (c *checker) anyPart() Part {
 }
 
 func (c *checker) inferFrom(n Node) {
-	if n == nil {
-		return
-	}
-	switch n := n.(type) {
-	case *Compare:
-		c.tie(n.X, n.Y, n.Op == Eq, false)
-		c.tie(n.Y, n.X, n.Op == Eq, false)
-	case *In:
-		c.tie(n.X, n.Set, true, true)
-	}
-	for _, child := range n.children(nil) {
-		c.inferFrom(child)
-	}
+	Walk(n, func(n Node) {
+		switch n := n.(type) {
+		case *Compare:
+			c.tie(n.X, n.Y, n.Op == Eq, false)
+			c.tie(n.Y, n.X, n.Op == Eq, false)
+		case *In:
+			c.tie(n.X, n.Set, true, true)
+		}
+	})
 }
 
 // tie takes the type of other for the parameter that n is, or is the lower() of.
