@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -38,6 +39,7 @@ func TestAuthDjango(t *testing.T) {
 		operator.do(t, "sign-up", "username="+user, "password="+user+"-password")
 	}
 	db.wantUsers(t, "grace-hopper", "edsger-dijkstra")
+	leaks.secret(t, "hash of a password", strings.Fields(db.value(t, "select string_agg(password, ' ') from auth_user"))...)
 	r := startAuthRelay(t, db, djangoAuth.yaml(), "DJANGO_SECRET_KEY="+secret)
 	grace, phone, edsger := newVisitor(t, app), newVisitor(t, app), newVisitor(t, app)
 	r.wantOutcome(t, "401", grace.header(), "notes")

@@ -55,6 +55,7 @@ func TestAuthExpress(t *testing.T) {
 	r.wantOutcome(t, "401", ada.header(), "notes")
 	alan.logIn(t, "login", "alan-turing")
 	his := r.signedIn(t, alan.header(), "notes")
+	leaks.secret(t, "hash of a password", strings.Fields(db.value(t, "select string_agg(password, ' ') from app_users"))...)
 	r.wantOutcome(t, "403", alan.header(), "audit")
 
 	t.Run("signing in makes a new session", func(t *testing.T) {
@@ -126,6 +127,9 @@ func TestAuthExpress(t *testing.T) {
 		db.exec(t, "delete from app_users where id = 2")
 		eventually(t, func() string { return differs(r.outcome(t, alan.header(), "notes"), "401") })
 	})
+
+	// The event log has the rows of channels, and none of sessions and users.
+	leaks.wantNotOnDisk(t, r.logDir, "for alan")
 }
 
 // differs says so, for [eventually].

@@ -14,31 +14,36 @@ func TestAuthCookies(t *testing.T) {
 	ada, alan, again := db.newSession(t, 1), db.newSession(t, 2), db.newSession(t, 1)
 	nobody := sessionID(t)
 	for _, test := range []struct {
-		name   string
-		header http.Header
-		want   string
+		name     string
+		header   http.Header
+		want     string
+		channels []string // or notes
 	}{
-		{"none", http.Header{}, "401"},
-		{"one", sid(ada), "ready"},
-		{"of two users", cookieHeader("sid="+ada, "sid="+alan), "401"},
-		{"of two users, in two headers", http.Header{"Cookie": {"sid=" + ada, "sid=" + alan}}, "401"},
-		{"the same twice", cookieHeader("sid="+ada, "sid="+ada), "ready"},
-		{"two of one user", cookieHeader("sid="+ada, "sid="+again), "ready"},
-		{"one that is stale", cookieHeader("sid="+nobody, "sid="+ada), "ready"},
-		{"another name", cookieHeader("SID=" + ada), "401"},
-		{"a query parameter", http.Header{}, "401"},
-		{"empty", cookieHeader("sid="), "401"},
+		{"none", http.Header{}, "401", nil},
+		{"one", sid(ada), "ready", nil},
+		{"of two users", cookieHeader("sid="+ada, "sid="+alan), "401", nil},
+		{"of two users, in two headers", http.Header{"Cookie": {"sid=" + ada, "sid=" + alan}}, "401", nil},
+		{"the same twice", cookieHeader("sid="+ada, "sid="+ada), "ready", nil},
+		{"two of one user", cookieHeader("sid="+ada, "sid="+again), "ready", nil},
+		{"one that is stale", cookieHeader("sid="+nobody, "sid="+ada), "ready", nil},
+		{"another name", cookieHeader("SID=" + ada), "401", nil},
+		{"none, for what is public", http.Header{}, "ready", []string{"open"}},
+		{"none, for what is public and what is not", http.Header{}, "401", []string{"open", "notes"}},
+		{"one, for both", sid(ada), "ready", []string{"open", "notes"}},
+		{"one of nobody, for what is public", sid(nobody), "ready", []string{"open"}},
+		{"empty", cookieHeader("sid="), "401", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			channels := []string{"notes"}
-			r.wantOutcome(t, test.want, test.header, channels...)
+			if test.channels == nil {
+				test.channels = []string{"notes"}
+			}
+			r.wantOutcome(t, test.want, test.header, test.channels...)
 		})
 	}
 	// The same, of two users, when both are known already.
 	r.signedIn(t, sid(ada), "notes")
 	r.signedIn(t, sid(alan), "notes")
 	r.wantOutcome(t, "401", cookieHeader("sid="+alan, "sid="+ada), "notes")
-	r.wantOutcome(t, "ready", nil, "open")
 	r.wantOutcome(t, "403", sid(ada), "audit")
 	a := ask(t, http.MethodGet, r.streamURL("notes"), http.Header{"Accept": {"text/event-stream"}})
 	if a.status != http.StatusUnauthorized || !strings.Contains(a.body, `"unauthenticated"`) || a.header.Get("Www-Authenticate") != "Session" ||

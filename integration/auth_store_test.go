@@ -131,5 +131,8 @@ func TestAuthTablesAreNoChannels(t *testing.T) {
 	settings := plainAuth
 	settings.channels += "  leak: {table: public.sessions, allow: public}\n"
 	r := newAuthRelay(t, db, settings.yaml())
-	r.wantRefused(t, "channels.leak.*public.sessions.*auth")
+	for _, command := range []string{"check", "serve"} {
+		wantProblems(t, startProcess(t, r.command(t, command, "-c", r.config)).wait(t),
+			`auth\.0\.store\.table: public\.sessions .*channel leak`, `channels\.leak\.table: public\.sessions .*credentials`)
+	}
 }
