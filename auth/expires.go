@@ -20,14 +20,13 @@ var errExpires = errors.New("the time at which a session expires cannot be read"
 // expiry reads the column that says when a session ends.
 type expiry struct {
 	unit     string
-	kind     change.Kind
 	plus     time.Duration
 	location *time.Location
 }
 
 // newExpiry refuses columns whose values are no times.
 func newExpiry(e *Expires, t *change.Type, location *time.Location) (*expiry, error) {
-	x := &expiry{unit: e.Unit, kind: t.Kind, plus: e.Plus, location: location}
+	x := &expiry{unit: e.Unit, plus: e.Plus, location: location}
 	switch e.Unit {
 	case "":
 		if t.Kind != change.KindTimestamp && t.Kind != change.KindTimestampTZ && t.Kind != change.KindDate {
