@@ -14,7 +14,6 @@ type checker struct {
 	part     Part
 	problems []Problem
 
-	uses    []Use
 	slots   []slot
 	bound   []bound
 	slotOf  map[string]int // by expr
@@ -468,18 +467,11 @@ func (c *checker) column(n *Row) (int, bool) {
 	names := make([]string, len(c.src.Table.Columns))
 	for i := range names {
 		if names[i] = c.src.Table.Columns[i].Name; names[i] == n.Column {
-			c.use(i, n.Pos())
 			return i, true
 		}
 	}
 	c.problem(n.Pos()+Pos(len("row.")), "table %s has no column %q%s", c.src.Table.Name, n.Column, nearest.Suggest(n.Column, names))
 	return 0, false
-}
-
-func (c *checker) use(column int, pos Pos) {
-	if !slices.ContainsFunc(c.uses, func(u Use) bool { return u.Column == column }) {
-		c.uses = append(c.uses, Use{column, c.part, pos})
-	}
 }
 
 func (c *checker) row(n *Row) (operand, bool) {

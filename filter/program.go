@@ -49,7 +49,6 @@ type Program struct {
 	table  *Table
 	claims []Claim
 	params []Parameter
-	uses   []Use
 	// slots and bound are the operands that are not literals, each once.
 	slots []slot
 	bound []bound
@@ -82,7 +81,7 @@ func Compile(s Source) (*Program, []Problem) {
 		return nil, c.problems
 	}
 	p := &Program{
-		table: s.Table, claims: s.Claims, params: c.params, uses: c.uses,
+		table: s.Table, claims: s.Claims, params: c.params,
 		slots: c.slots, bound: c.bound, strict: c.strict, labels: c.labels,
 	}
 	for _, root := range []*cond{where, allow} {
@@ -101,26 +100,9 @@ func sortProblems(all []Problem) {
 	})
 }
 
-// Use is a column that a rule reads.
-type Use struct {
-	// Column is the index in Table.Columns.
-	Column int
-	Part   Part
-	// Pos is where the rule names it first.
-	Pos Pos
-}
-
-// Uses are the columns that the rule reads, each once.
-func (p *Program) Uses() []Use { return slices.Clone(p.uses) }
-
 // Params are the rule's parameters with their types, inferred where they were not
 // declared.
 func (p *Program) Params() []Parameter { return slices.Clone(p.params) }
-
-// ReadsUser reports that the rule reads claims.
-func (p *Program) ReadsUser() bool {
-	return slices.ContainsFunc(p.bound, func(b bound) bool { return b.kind == boundClaim })
-}
 
 // Disjuncts is their number, from 1 to 16. A rule whose filter does not depend on user and
 // parameters has one, without a key: its one audience is everybody.

@@ -4,31 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
-
-func TestUses(t *testing.T) {
-	t.Parallel()
-	p := compiled(t, `row.active && text(row.meta.k) == "x"`, `row.customer_id == user.id && !row.active || lower(row.title) == "y" && text(row.meta.z) == null`)
-	var got []string
-	for _, u := range p.Uses() {
-		got = append(got, fmt.Sprintf("%s %d %d", p.table.Columns[u.Column].Name, u.Part, u.Pos))
-	}
-	want := []string{"active 1 0", "meta 1 19", "customer_id 2 0", "title 2 51"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestReadsUser(t *testing.T) {
-	t.Parallel()
-	for allow, want := range map[string]bool{`row.id == params.p`: false, `row.id == params.p && user.admin`: true, `row.id == params.p && row.title == lower(user.role)`: true} {
-		if got := compiled(t, "", allow, "p").ReadsUser(); got != want {
-			t.Errorf("%s: %v", allow, got)
-		}
-	}
-}
 
 func TestFingerprint(t *testing.T) {
 	t.Parallel()

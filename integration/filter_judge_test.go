@@ -20,8 +20,15 @@ func (r *diffRun) judge(rule *diffRule) {
 		r.t.Fatalf("%s: %v", rule, err)
 	}
 	j := &diffJudgement{diffRun: r, rule: rule, program: program, layout: layout, image: program.NewImage(), reads: map[string]bool{}}
-	for _, use := range program.Uses() {
-		j.reads[r.schema.Columns[use.Column].Name] = true
+	for _, condition := range []*diffCondition{rule.where, rule.allow} {
+		filter.Walk(r.parse(condition), func(n filter.Node) {
+			switch n := n.(type) {
+			case *filter.Row:
+				j.reads[n.Column] = true
+			case *filter.User:
+				j.readsUser = true
+			}
+		})
 	}
 	for u := range rule.users {
 		j.bindings = append(j.bindings, j.bind(u))
@@ -49,7 +56,8 @@ type diffJudgement struct {
 	layout  *filter.Layout
 	image   *filter.Image
 	// reads are the names of the columns that the rule reads.
-	reads map[string]bool
+	reads     map[string]bool
+	readsUser bool
 	// bindings by user; nil: refused.
 	bindings []*filter.Binding
 	// postings has the users by disjunct and key.
@@ -70,7 +78,7 @@ func (j *diffJudgement) bind(u int) *filter.Binding {
 	switch {
 	case err == nil:
 		j.own.bound++
-		if !j.program.ReadsUser() {
+		if !j.readsUser {
 			if b, err = j.program.Bind(nil, j.rule.users[u].params); err != nil {
 				j.t.Fatalf("%s: bind nobody: %v", j.rule, err)
 			}
