@@ -32,8 +32,8 @@ type Binding struct {
 func (b *Binding) isLive(disjunct int) bool { return b.live&(1<<disjunct) != 0 }
 
 // Bind binds the parameters, as a URL has them, and the claims; nil stands for nobody and
-// is only possible where ReadsUser is false. Errors: *ParamError; *RefusedError; *ClaimError where
-// the claims were read with another declaration than the rule was compiled with.
+// is only possible where the rule reads no claims. Errors: *ParamError; *RefusedError; *ClaimError
+// where the claims were read with another declaration than the rule was compiled with.
 func (p *Program) Bind(user *Claims, params map[string]string) (*Binding, error) {
 	b := &Binding{program: p, values: make([]datum, len(p.bound))}
 	if err := b.bind(user, params); err != nil {
