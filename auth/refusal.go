@@ -42,6 +42,12 @@ const (
 	NoUser Reason = "no_user"
 	// NoClaims: the claims SQL finds nobody: disabled, or deleted.
 	NoClaims Reason = "no_claims"
+	// BadClaims: the claims are not what the configuration declares.
+	BadClaims Reason = "bad_claims"
+	// Conflict: values of the same name belong to different users.
+	Conflict Reason = "conflict"
+	// NotSignedIn: the application that was asked knows nobody.
+	NotSignedIn Reason = "not_signed_in"
 	// BadValue: a value of it is not of the type of the column that it is compared with.
 	BadValue Reason = "bad_value"
 )

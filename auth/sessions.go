@@ -2,11 +2,23 @@ package auth
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
-	"net/http"
+	"os"
+	"slices"
+	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/filter"
@@ -21,6 +33,8 @@ type Options struct {
 	// URL is that of the database, as for replication.
 	URL    string
 	Limits Limits
+	// Unlogged are stores, schema.name, of which the WAL tells nothing: they are polled.
+	Unlogged []string
 	// Following reports that replication follows the WAL; nil: always.
 	Following func() bool
 	// Env is os.LookupEnv but in tests.
@@ -28,71 +42,217 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+const (
+	// lookupPatience bounds a look-up with all its repetitions.
+	lookupPatience = 5 * time.Second
+	// idleFor is how long a session without stream is kept.
+	idleFor = 30 * time.Second
+	// deafFor is how long sessions of a store count while nobody hears of their end.
+	deafFor = 60 * time.Second
+	// churn is the least time between two look-ups of a session whose rows keep changing.
+	churn = 100 * time.Millisecond
+	// maxRefused bounds the refused cookies that are remembered.
+	maxRefused = 10_000
+)
+
+// Why streams end; DESIGN.md section 5.
+const (
+	endSignedOut   = "signed_out"
+	endClaims      = "claims_changed"
+	endUnavailable = "unavailable"
+	endRenew       = "renew"
+)
+
+// tag stands for something that is not kept: an HMAC with a key of this process.
+type tag [16]byte
+
 // Sessions knows who is signed in: it resolves requests, keeps what it found for as long as
 // streams need it, and ends their streams when the WAL tells that a session is over. Safe
 // for concurrent use.
+//
+// Lock order: Sessions.mu before everything that a Stream locks.
 type Sessions struct {
-	o   Options
-	log *slog.Logger
+	o       Options
+	log     *slog.Logger
+	entries []entry
+	sources []*source
+	lookups lookups
+	close   func()
+	key     [32]byte // of tags
+	now     func() time.Time
+	metrics *metrics
+
+	flights  singleflight.Group
+	slots    *semaphore.Weighted
+	failures *failures
+	refused  *lru.Cache[tag, refused]
+	// run ends look-ups that outlive the request which asked for them.
+	run  context.Context
+	stop context.CancelFunc
+
+	mu     sync.Mutex
+	index  index
+	recent recent
+	open   open
+	timers timers
+	// queue are sessions to look up again; queued has a value when there are.
+	queue  []*Session
+	queued chan struct{} // capacity 1
+	// deaf is since when replication does not follow; zero: it does.
+	deaf time.Time
+	// relations are the versions that the sources know, by OID.
+	relations map[uint32]*change.Relation
+	// after and before are reused.
+	after, before []change.Value
+}
+
+// refused is a cookie that was refused.
+type refused struct {
+	until  time.Time
+	reason Reason
+}
+
+// entry is one entry of `auth:`, compiled: a source, a forward, or nobody.
+type entry struct {
+	Entry
+	n       int // of source in Sessions.sources
+	source  *source
+	forward *forward
 }
 
 var _ Resolver = (*Sessions)(nil)
 
 // New checks the entries and loads their secrets. Its error has every problem, each with the
 // key of the configuration and without any secret.
-func New(o Options) (*Sessions, error) { return &Sessions{o: o, log: o.Logger}, nil }
-
-// Run keeps sessions up to date until ctx ends: timers, look-ups that are repeated, key sets.
-func (s *Sessions) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Close closes the connections to Postgres, after Run.
-func (s *Sessions) Close() {}
-
-// Learn takes in what the tables of the entries are, by schema.name, before the stream
-// begins or goes on. An error says which does not fit; its sessions are refused.
-func (s *Sessions) Learn(tables map[string]*change.Relation) error { return nil }
-
-// Observe takes in a change of a table that an entry names, in commit order, before any
-// reader of the event log can see that change or a later one. c dies when it returns. It
-// never blocks on anything but memory.
-func (s *Sessions) Observe(c *change.Change) {}
-
-// Resolve finds the session of a request, see Resolver.
-func (s *Sessions) Resolve(r *http.Request, c Client) (*Session, error) { return nil, ErrNoSession }
-
-// Register registers the metrics.
-func (s *Sessions) Register(r prometheus.Registerer) {}
-
-// Session is what a request has been resolved to: one generation of one session. It is
-// never revived once it has ended.
-type Session struct {
-	claims    Claims
-	maxStream time.Duration
-	cookies   []string
+func New(o Options) (*Sessions, error) {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Limits.Lookups <= 0 {
+		o.Limits.Lookups = 16
+	}
+	s := &Sessions{o: o, log: o.Logger, now: time.Now, metrics: newMetrics(), index: newIndex(), recent: newRecent(), open: newOpen(o.Limits),
+		timers: newTimers(), slots: semaphore.NewWeighted(int64(o.Limits.Lookups)), failures: newFailures(o.Limits.FailedPerMinute),
+		queued: make(chan struct{}, 1), relations: map[uint32]*change.Relation{}}
+	s.run, s.stop = context.WithCancel(context.Background())
+	if _, err := rand.Read(s.key[:]); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.refused, err = lru.New[tag, refused](maxRefused); err != nil {
+		return nil, err
+	}
+	if err := s.compile(); err != nil {
+		return nil, err
+	}
+	db, err := newPostgres(o.URL, o.Limits.Lookups)
+	if err != nil {
+		return nil, err
+	}
+	s.lookups, s.close = db, db.close
+	return s, nil
 }
 
-// Claims are those of the user.
-func (s *Session) Claims() Claims { return s.claims }
+// compile makes the sources and forwards.
+func (s *Sessions) compile() error {
+	var problems []error
+	for _, e := range s.o.Entries {
+		out := entry{Entry: e}
+		var err error
+		switch {
+		case e.Session != nil:
+			out.n = len(s.sources)
+			out.source, err = s.newSource(e)
+			s.sources = append(s.sources, out.source)
+		case e.Forward != nil:
+			if out.forward, err = newForward(e.Key, e.Forward, s.o.Declared); err == nil {
+				out.forward.log, out.forward.now = s.log, s.now
+			}
+		}
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		s.entries = append(s.entries, out)
+	}
+	return errors.Join(problems...)
+}
 
-// MaxStream is how long a stream of the session may last; 0: as long as it likes.
-func (s *Session) MaxStream() time.Duration { return s.maxStream }
+func (s *Sessions) newSource(e Entry) (*source, error) {
+	src, err := newSource(e.Key, e.Session, s.o.Env)
+	if err != nil {
+		return nil, err
+	}
+	if st := e.Session.Store; st != nil {
+		src.polled = slices.Contains(s.o.Unlogged, st.Schema+"."+st.Table)
+	}
+	if e.Session.JWKS != nil {
+		if src.fetcher, err = newKeyFetcher(e.Session.JWKS, nil, s.now, s.log); err != nil {
+			return nil, fmt.Errorf("%s.%w", e.Key, err)
+		}
+		src.keys.set(src.fetcher)
+	}
+	return src, nil
+}
 
-// SetCookies are values of Set-Cookie that the application wants to be set.
-func (s *Session) SetCookies() []string { return s.cookies }
+// Run keeps sessions up to date until ctx ends: timers, look-ups that are repeated, key sets.
+func (s *Sessions) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	defer s.stop()
+	g.Go(func() error { return s.keepTime(ctx) })
+	g.Go(func() error { return s.listen(ctx) })
+	g.Go(func() error { return s.rereadAll(ctx) })
+	for _, e := range s.entries {
+		if e.source != nil && e.source.fetcher != nil {
+			g.Go(func() error { return e.source.fetcher.run(ctx) })
+		}
+	}
+	return g.Wait()
+}
 
-// Attach ties a stream to the session: the session ends it when it is over itself, and
-// pauses it while it is not known whether it is. A session that has ended already ends the
-// stream at once. detach must be called when the stream is over. The error is a
-// *LimitError: the session or its user has too many streams.
-func (s *Session) Attach(st Stream) (detach func(), err error) { return func() {}, nil }
+// Close closes the connections to Postgres and to applications, after Run.
+func (s *Sessions) Close() {
+	s.stop()
+	s.close()
+	for _, e := range s.entries {
+		if e.forward != nil {
+			e.forward.close()
+		}
+	}
+}
 
-// Stream is what a session needs of a stream. Its methods never block, may be called by any
-// goroutine and after the stream is over.
-type Stream interface {
-	// End ends the stream for reason. What is queued is dropped: nothing is written after
-	// End has returned but what was being written, and the end itself.
-	End(reason string)
-	// Pause(true) keeps everything that is queued, or will be, from being written until
-	// Pause(false).
-	Pause(on bool)
+// Register registers the metrics.
+func (s *Sessions) Register(r prometheus.Registerer) { s.metrics.register(r) }
+
+// SetSecrets reads the secrets again, at a reload. Streams go on; cookies that only the old
+// secrets open are refused from now on. An entry whose secrets cannot be read keeps the old.
+func (s *Sessions) SetSecrets() error {
+	var problems []error
+	for _, src := range s.sources {
+		if err := src.setSecrets(s.o.Env); err != nil {
+			problems = append(problems, fmt.Errorf("%s.%w", src.key, err))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.index.cookies)
+	s.refused.Purge()
+	return errors.Join(problems...)
+}
+
+// tagOf is the tag of parts in a domain.
+func (s *Sessions) tagOf(domain string, parts ...string) tag {
+	mac := hmac.New(sha256.New, s.key[:])
+	var size [4]byte
+	for _, part := range append([]string{domain}, parts...) {
+		binary.BigEndian.PutUint32(size[:], uint32(len(part)))
+		mac.Write(size[:])
+		mac.Write([]byte(part))
+	}
+	var out tag
+	copy(out[:], mac.Sum(nil))
+	return out
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -18,12 +19,16 @@ type source struct {
 	// key is that of the Entry, for messages.
 	key string
 	// keys are the public keys of JWKS; until they are set there are none.
-	keys     lateKeys
+	keys lateKeys
+	// fetcher fetches them; nil without JWKS.
+	fetcher  *keyFetcher
 	hash     storeHash
 	location *time.Location
 	// claims is nil without SQL.
 	claims *claimsSQL
 	now    func() time.Time
+	// polled: the WAL tells nothing of the store, which is UNLOGGED. Set before the first use.
+	polled bool
 
 	// opener is what depends on secrets; setSecrets replaces it.
 	opener atomic.Pointer[opener]
@@ -152,9 +157,9 @@ func (s *source) data() *Data {
 }
 
 // ask opens a cookie and makes the question of its look-up. What else the cookie says is in
-// decoded. The error is a refusal.
-func (s *source) ask(c cookie, now time.Time) (question, decoded, error) {
-	d, err := s.opener.Load().decoder.decode(c, now)
+// decoded. It may wait for a newer key set. The error is a refusal, or *NotReadyError.
+func (s *source) ask(ctx context.Context, c cookie, now time.Time) (question, decoded, error) {
+	d, err := s.fetcher.decodeFresh(ctx, s.opener.Load().decoder, c, now)
 	if err != nil {
 		return question{}, decoded{}, err
 	}
@@ -186,6 +191,22 @@ func (s *source) payload(text []byte, now time.Time) (out decoded, err error) {
 		}
 	}
 	return decoded{}, err
+}
+
+// names reports whether a relation is a table that the entry reads.
+func (s *source) names(rel *change.Relation) bool {
+	b := s.bound.Load()
+	for i := range s.entry.Depends {
+		if s.isDepend(b, i, rel) {
+			return true
+		}
+	}
+	return s.isStore(rel)
+}
+
+// hears reports that the WAL tells of changes to the entry's sessions.
+func (s *source) hears() bool {
+	return s.entry.Store != nil && !s.polled || len(s.entry.Depends) > 0
 }
 
 // asksPostgres: of a cookie that holds all there is to know nothing need be read.

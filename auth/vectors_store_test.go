@@ -135,7 +135,7 @@ func (v storeVector) question(t testing.TB, s *source, header string) (question,
 	if err != nil || len(candidates) != 1 {
 		t.Fatalf("%d candidates, %v", len(candidates), err)
 	}
-	q, _, err := s.ask(candidates[0], v.MadeAt)
+	q, _, err := s.ask(t.Context(), candidates[0], v.MadeAt)
 	return q, err
 }
 

@@ -1,0 +1,132 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// errHidden: a change is committed, and no query sees it.
+var errHidden = errors.New("a change has been committed and cannot be seen yet, perhaps because it waits for a synchronous standby")
+
+// rowExpires takes in when the row's session ends.
+func (one *Session) rowExpires(at time.Time) {
+	one.expires = at
+	if at.IsZero() || !one.ends.IsZero() && one.ends.Before(at) {
+		one.expires = one.ends
+	}
+}
+
+// wind sets when the timers look at a session next. mu is held.
+func (s *Sessions) wind(one *Session) {
+	if one.src == nil || one.over != "" {
+		return
+	}
+	next := one.expires
+	sooner := func(t time.Time) {
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
+	if one.src.polled {
+		sooner(one.read.Add(one.src.entry.Revalidate))
+	}
+	if len(one.streams) == 0 {
+		sooner(one.idle.Add(idleFor))
+	}
+	if !next.IsZero() {
+		s.timers.set(one, next)
+	}
+}
+
+// keepTime looks at sessions when their time has come.
+func (s *Sessions) keepTime(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait := s.pass()
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-s.timers.wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// pass looks at everything that is due and says how long nothing will be.
+func (s *Sessions) pass() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		now := s.now()
+		one, next := s.timers.next(now)
+		switch {
+		case one != nil:
+			s.due(one, now)
+		case next.IsZero():
+			return time.Hour
+		default:
+			return max(next.Sub(now), time.Millisecond)
+		}
+	}
+}
+
+// due looks at a session whose deadline has come. mu is held.
+func (s *Sessions) due(one *Session, now time.Time) {
+	over := !one.expires.IsZero() && !now.Before(one.expires)
+	switch {
+	case len(one.streams) == 0 && now.Sub(one.idle) >= idleFor:
+		s.end(one, endRenew, "")
+	case over && one.found.row != nil && !one.expires.Equal(one.ends): // it may have been extended while the WAL lags
+		one.pause(true)
+		s.enqueue(one)
+	case over:
+		s.end(one, endSignedOut, "expired")
+	case one.src.polled && now.Sub(one.read) >= one.src.entry.Revalidate:
+		s.enqueue(one)
+	default:
+		s.wind(one)
+	}
+}
+
+// listen ends the sessions of which nobody hears any more.
+func (s *Sessions) listen(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.hear(s.o.Following == nil || s.o.Following())
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// hear takes in whether replication follows.
+func (s *Sessions) hear(following bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	switch {
+	case following:
+		s.deaf = time.Time{}
+	case s.deaf.IsZero():
+		s.deaf = now
+	case now.Sub(s.deaf) >= deafFor:
+		for one := range s.index.all {
+			if one.src.hears() {
+				s.end(one, endUnavailable, "deaf")
+			}
+		}
+	}
+}
+
+// isDeaf reports that replication has not followed for too long.
+func (s *Sessions) isDeaf() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.deaf.IsZero() && s.now().Sub(s.deaf) >= deafFor
+}

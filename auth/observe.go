@@ -1,0 +1,201 @@
+package auth
+
+import (
+	"errors"
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Learn takes in what the tables of the entries are, by schema.name, before the stream
+// begins or goes on. An error says which does not fit; its sessions are refused.
+func (s *Sessions) Learn(tables map[string]*change.Relation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rel := range tables {
+		s.relations[rel.OID] = rel
+	}
+	var problems []error
+	for i, src := range s.sources {
+		if err := s.learnLocked(i, src, tables); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// learnLocked rebinds one source and ends the sessions that are indexed by what is no more.
+func (s *Sessions) learnLocked(i int, src *source, tables map[string]*change.Relation) error {
+	changed, err := src.learn(tables)
+	if err != nil || changed.store || changed.depends {
+		s.endAll(i, endClaims, "table_changed")
+	}
+	return err
+}
+
+// endAll ends every session of a source. mu is held.
+func (s *Sessions) endAll(i int, reason, cause string) {
+	for one := range s.index.refs[ref{i, ofAll, tag{}}] {
+		s.end(one, reason, cause)
+	}
+}
+
+// Observe takes in a change of a table that an entry names, in commit order, before any
+// reader of the event log can see that change or a later one. c dies when it returns. It
+// never blocks on anything but memory.
+func (s *Sessions) Observe(c *change.Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.Op == change.Truncate {
+		for _, rel := range c.Truncated {
+			s.truncated(c, rel)
+		}
+		return
+	}
+	s.relearn(c.Relation)
+	var err error
+	if s.after, s.before, err = c.Images(s.after, s.before); err != nil {
+		s.unreadable(c, err)
+		return
+	}
+	for i, src := range s.sources {
+		if src.isStore(c.Relation) {
+			s.storeChanged(i, src, c)
+		}
+		s.dependChanged(i, src, c)
+	}
+}
+
+// relearn takes in a new version of a relation.
+func (s *Sessions) relearn(rel *change.Relation) {
+	if was := s.relations[rel.OID]; was == rel || was != nil && was.ID == rel.ID {
+		return
+	}
+	s.relations[rel.OID] = rel
+	for i, src := range s.sources {
+		err := s.learnLocked(i, src, map[string]*change.Relation{rel.FullName(): rel})
+		if err != nil {
+			s.log.Error("a table of auth was altered: its sessions are refused until it fits again", "entry", src.key, "table", rel.FullName(), "cause", err)
+		}
+	}
+}
+
+// unreadable ends whatever a change may concern that cannot be read.
+func (s *Sessions) unreadable(c *change.Change, err error) {
+	s.log.Error("a change of a table of auth cannot be read: all sessions that it may concern end", "table", c.Relation.FullName(), "cause", err)
+	for i, src := range s.sources {
+		if src.names(c.Relation) {
+			s.recent.note(ref{i, ofAll, tag{}}, c.Tx.XID)
+			s.endAll(i, endClaims, "unreadable")
+		}
+	}
+}
+
+func (s *Sessions) truncated(c *change.Change, rel *change.Relation) {
+	for i, src := range s.sources {
+		everybody := ref{i, ofAll, tag{}}
+		if src.isStore(rel) {
+			s.recent.note(everybody, c.Tx.XID)
+			for one := range s.index.refs[everybody] {
+				s.revoke(one, c.Tx, "truncated")
+			}
+		} else if src.names(rel) {
+			s.doubt(everybody, c.Tx.XID)
+		}
+	}
+}
+
+// storeChanged applies a change of the store to the sessions of its row, see the table in
+// docs/architecture.md. Only a row that has open sessions is read.
+func (s *Sessions) storeChanged(i int, src *source, c *change.Change) {
+	if c.Op == change.Insert {
+		return // nobody can have been told of it
+	}
+	was, ok := src.identity(c.Relation, s.before)
+	if !ok {
+		s.recent.note(ref{i, ofAll, tag{}}, c.Tx.XID)
+		s.endAll(i, endClaims, "unreadable")
+		return
+	}
+	at := ref{i, ofRow, s.tagOf("row", was)}
+	s.recent.note(at, c.Tx.XID)
+	if c.Op == change.Delete {
+		s.revokeRow(at, c.Tx, "deleted")
+		return
+	}
+	if is, ok := src.identity(c.Relation, s.after); !ok || is != was {
+		s.revokeRow(at, c.Tx, "moved")
+		s.recent.note(ref{i, ofRow, s.tagOf("row", is)}, c.Tx.XID)
+		return
+	}
+	if sessions := s.index.refs[at]; len(sessions) > 0 {
+		now, err := src.row(c.Relation, s.after)
+		for one := range sessions {
+			s.rowChanged(one, c.Tx, now, err)
+		}
+	}
+}
+
+func (s *Sessions) revokeRow(at ref, tx change.Tx, cause string) {
+	for one := range s.index.refs[at] {
+		s.revoke(one, tx, cause)
+	}
+}
+
+// revoke ends a session unless it was found later than that.
+func (s *Sessions) revoke(one *Session, tx change.Tx, cause string) {
+	if one.sees(tx.XID) {
+		return
+	}
+	s.end(one, endSignedOut, cause)
+	s.metrics.revoked(s.now().Sub(tx.At()))
+}
+
+// rowChanged compares a session with its row after an UPDATE.
+func (s *Sessions) rowChanged(one *Session, tx change.Tx, now row, err error) {
+	was := one.found.row
+	switch {
+	case one.sees(tx.XID):
+	case err != nil:
+		s.revoke(one, tx, "unreadable")
+	case now.key == [32]byte{}: // not in the stream
+		s.doubtOne(one, tx.XID)
+	case !now.fits || now.key != was.key:
+		s.revoke(one, tx, "moved")
+	case now.partial: // an unchanged TOAST value: the user and what is watched are what they were
+		s.postpone(one, now.expires)
+	case now.user == "":
+		s.revoke(one, tx, "signed_out")
+	case now.watched != was.watched || now.user != was.user:
+		s.doubtOne(one, tx.XID)
+	default:
+		s.postpone(one, now.expires)
+	}
+}
+
+// postpone takes in when a row's session ends now.
+func (s *Sessions) postpone(one *Session, expires time.Time) {
+	one.rowExpires(expires)
+	s.wind(one)
+}
+
+// dependChanged puts the sessions in doubt whose claims a change may alter.
+func (s *Sessions) dependChanged(i int, src *source, c *change.Change) {
+	users, all := src.touched(c, s.after, s.before)
+	for _, u := range users {
+		s.doubt(ref{i, u.depend, s.tagOf("user", u.user)}, c.Tx.XID)
+	}
+	if all {
+		s.doubt(ref{i, ofAll, tag{}}, c.Tx.XID)
+	}
+}
+
+// doubt notes a change and has the sessions looked up again that it concerns.
+func (s *Sessions) doubt(what ref, xid uint32) {
+	s.recent.note(what, xid)
+	for one := range s.index.refs[what] {
+		if !one.sees(xid) {
+			s.doubtOne(one, xid)
+		}
+	}
+}

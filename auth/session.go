@@ -1,0 +1,151 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/walrelay/walrelay/change"
+)
+
+// Session is what a request has been resolved to: one generation of one session. It is
+// never revived once it has ended.
+type Session struct {
+	claims    Claims
+	maxStream time.Duration
+	cookies   []string
+
+	// sessions is nil of a session that nothing ends and nothing bounds.
+	sessions *Sessions
+	// entry is the key of the configuration, for metrics.
+	entry string
+	// tag stands for the session, person for its user, in limits.
+	tag, person tag
+	// src and asked are how it can be looked up again; src is nil where that cannot be, n is
+	// its place among the entries.
+	src   *source
+	n     int
+	asked question
+	// ends is when the cookie itself ends; zero: it does not.
+	ends time.Time
+
+	// The rest is guarded by Sessions.mu.
+
+	found found
+	// read is when.
+	read time.Time
+	// expires is when it ends by time, zero: it does not. Of a store's session it is looked
+	// at again then.
+	expires time.Time
+	// deadline is when the timers look at it next; zero: never.
+	deadline time.Time
+	streams  map[Stream]struct{}
+	// idle is since when there is no stream.
+	idle time.Time
+	// over is the reason for which the session has ended; empty: it has not.
+	over string
+	// doubts are transactions that a look-up must see before the session counts again.
+	doubts []uint32
+	// doubtful: what was found may not be so any more; the streams pause until reread has
+	// been at it.
+	doubtful bool
+	// rereading: a goroutine looks it up again.
+	rereading bool
+	// refs are where it stands in the index.
+	refs []ref
+}
+
+// Claims are those of the user.
+func (s *Session) Claims() Claims { return s.claims }
+
+// MaxStream is how long a stream of the session may last; 0: as long as it likes.
+func (s *Session) MaxStream() time.Duration { return s.maxStream }
+
+// SetCookies are values of Set-Cookie that the application wants to be set.
+func (s *Session) SetCookies() []string { return s.cookies }
+
+// Attach ties a stream to the session: the session ends it when it is over itself, and
+// pauses it while it is not known whether it is. A session that has ended already ends the
+// stream at once. detach must be called when the stream is over, once. The error is a
+// *LimitError: the session or its user has too many streams.
+func (s *Session) Attach(st Stream) (detach func(), err error) {
+	all := s.sessions
+	if all == nil {
+		return func() {}, nil
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if err := all.open.take(s.tag, s.person); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.over != "":
+		st.End(s.over)
+	case s.doubtful:
+		st.Pause(true)
+	}
+	s.streams[st] = struct{}{}
+	return func() { all.detach(s, st) }, nil
+}
+
+func (s *Sessions) detach(one *Session, st Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open.release(one.tag, one.person)
+	delete(one.streams, st)
+	if len(one.streams) == 0 {
+		one.idle = s.now()
+		s.wind(one)
+	}
+}
+
+// end ends a session and its streams. mu is held.
+func (s *Sessions) end(one *Session, reason, cause string) {
+	if one.over != "" {
+		return
+	}
+	one.over = reason
+	s.index.remove(one)
+	s.timers.stop(one)
+	for st := range one.streams {
+		st.End(reason)
+	}
+	if cause != "" {
+		s.metrics.ended(cause)
+	}
+}
+
+// pause stops or continues the streams of a session. mu is held.
+func (one *Session) pause(on bool) {
+	if one.doubtful == on {
+		return
+	}
+	one.doubtful = on
+	for st := range one.streams {
+		st.Pause(on)
+	}
+}
+
+// sees reports whether what was found has a transaction in it already.
+func (one *Session) sees(xid uint32) bool {
+	return one.found.snapshot.Xmax > 0 && one.found.snapshot.Has(xid)
+}
+
+// unseen reports whether a snapshot lacks a transaction that brought the session into doubt.
+func (one *Session) unseen(snapshot change.Snapshot) bool {
+	for _, xid := range one.doubts {
+		if !snapshot.Has(xid) {
+			return true
+		}
+	}
+	return false
+}
+
+// Stream is what a session needs of a stream. Its methods never block, may be called by any
+// goroutine and after the stream is over.
+type Stream interface {
+	// End ends the stream for reason. What is queued is dropped: nothing is written after
+	// End has returned but what was being written, and the end itself.
+	End(reason string)
+	// Pause(true) keeps everything that is queued, or will be, from being written until
+	// Pause(false).
+	Pause(on bool)
+}
