@@ -1,8 +1,12 @@
 package httpapi
 
 import (
+	"crypto/tls"
+	"errors"
 	"html/template"
+	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -24,6 +28,9 @@ func (s *Server) addUpstream(target string) error {
 		Transport: s.transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(u)
+			if u.RawQuery == "" { // as it is: ReverseProxy leaves out what it cannot parse
+				r.Out.URL.RawQuery = r.In.URL.RawQuery
+			}
 			r.Out.Host = r.In.Host // the application makes its links and cookies by it
 			if s.origins.proxies.trust(r.In.RemoteAddr) {
 				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
@@ -53,15 +60,27 @@ var upstreamDownPage = template.Must(template.New("").Parse(`<!doctype html><tit
 <p>Start it, or change http.upstream in walrelay's configuration.</p>
 `))
 
-func (s *Server) upstreamDown(w http.ResponseWriter, r *http.Request, u *url.URL, cause error) {
+// upstreamCause is what may be told of an error. One of what the application answered quotes it,
+// and with it perhaps a cookie.
+func upstreamCause(err error) string {
+	var network *net.OpError
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &network) || errors.As(err, &certificate) || errors.Is(err, io.EOF) {
+		return err.Error()
+	}
+	return "its answer cannot be read"
+}
+
+func (s *Server) upstreamDown(w http.ResponseWriter, r *http.Request, u *url.URL, err error) {
 	if r.Context().Err() != nil {
 		return
 	}
+	cause := upstreamCause(err)
 	s.log.Debug("upstream does not answer", "url", u.Redacted(), "cause", cause)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusBadGateway)
-	page := struct{ URL, Cause string }{u.Redacted(), cause.Error()}
+	page := struct{ URL, Cause string }{u.Redacted(), cause}
 	if err := upstreamDownPage.Execute(w, page); err != nil {
 		s.log.Debug("answer not written", "cause", err)
 	}

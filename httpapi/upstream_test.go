@@ -6,12 +6,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/walrelay/walrelay/auth"
 )
 
 // app is an application behind walrelay.
@@ -47,11 +50,93 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
-func TestUpstreamKeepsTrustedForwarding(t *testing.T) {
-	a := app(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Header.Get("X-Forwarded-For")) })
-	s := start(t, Options{Hub: newFakeHub(), Upstream: a.URL, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
-	if got := body(t, get(t, target(s, "/"), "X-Forwarded-For: 203.0.113.9")); got != "203.0.113.9, 127.0.0.1" {
-		t.Errorf("X-Forwarded-For %q", got)
+// TestUpstreamForwarding: the application is told what a trusted proxy says, and of others only
+// what we see ourselves: its login asks whether it is reached by https.
+func TestUpstreamForwarding(t *testing.T) {
+	a := app(t, func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header
+		fmt.Fprintf(w, "%s; %s; %s; %s; %q", h.Get("X-Forwarded-For"), h.Get("X-Forwarded-Proto"), h.Get("X-Forwarded-Host"), r.Host, h.Values("Forwarded"))
+	})
+	for _, tt := range []struct {
+		name    string
+		proxies []netip.Prefix
+		want    string
+	}{
+		{"nobody is trusted", nil, "127.0.0.1; http; inner.test:80; inner.test:80; []"},
+		{"a trusted proxy", []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, "203.0.113.9, 127.0.0.1; https; shop.test; inner.test:80; []"},
+	} {
+		s := start(t, Options{Hub: newFakeHub(), Upstream: a.URL, TrustedProxies: tt.proxies})
+		got := body(t, get(t, target(s, "/"), "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.test", "Forwarded: for=evil", "Host: inner.test:80"))
+		if got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestUpstreamLogin: a login through the proxy leaves the cookie, attributes and all, with the
+// browser, and the application and the stream both get it.
+func TestUpstreamLogin(t *testing.T) {
+	const value = "s%3Aabc.def%2Bx%3D"
+	set := []string{"connect.sid=" + value + "; Path=/; HttpOnly; SameSite=Lax", "theme=dark; Max-Age=60; Partitioned", "gone=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"}
+	a := app(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/login" && r.Method == "POST":
+			w.Header()["Set-Cookie"] = set
+			http.Redirect(w, r, "/home?next=a;b", http.StatusSeeOther)
+		default:
+			fmt.Fprintf(w, "%s %s", r.URL.RequestURI(), r.Header.Get("Cookie"))
+		}
+	})
+	hub, u := privateHub(), &fakeUser{}
+	s := start(t, Options{Hub: hub, Upstream: a.URL})
+	var streamCookie string
+	s.resolve = func(r *http.Request, _ auth.Client) (user, error) {
+		if streamCookie = r.Header.Get("Cookie"); streamCookie == "" {
+			return nil, auth.ErrNoSession
+		}
+		return u, nil
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var login []string
+	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		login = r.Response.Header.Values("Set-Cookie")
+		return nil
+	}}
+	if resp := send(t, browser, "GET", target(s, "/events/orders")); resp.StatusCode != 401 {
+		t.Errorf("before the login: status %d", resp.StatusCode)
+	}
+	got := body(t, send(t, browser, "POST", target(s, "/login")))
+	if diff := cmp.Diff(set, login); diff != "" {
+		t.Errorf("Set-Cookie (-want +got):\n%s", diff)
+	}
+	cookie := "connect.sid=" + value + "; theme=dark"
+	if want := "/home?next=a;b " + cookie; got != want {
+		t.Errorf("the app saw %s, want %s", got, want)
+	}
+	if resp := send(t, browser, "GET", target(s, "/events/orders")); resp.StatusCode != 200 || streamCookie != cookie {
+		t.Errorf("after the login: status %d, cookie %q", resp.StatusCode, streamCookie)
+	}
+}
+
+// TestUpstreamMalformed: an answer that cannot be read is not quoted.
+func TestUpstreamMalformed(t *testing.T) {
+	a := app(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nSet-Cookie session=SECRET\r\n\r\n")
+	})
+	log := newLogBuffer()
+	s := start(t, Options{Hub: newFakeHub(), Upstream: a.URL, Logger: log.logger()})
+	resp := get(t, target(s, "/"))
+	if got := body(t, resp); resp.StatusCode != 502 || !strings.Contains(got, "its answer cannot be read") || strings.Contains(got+log.String(), "SECRET") {
+		t.Errorf("status %d: %s\n%s", resp.StatusCode, got, log)
 	}
 }
 
