@@ -32,6 +32,8 @@ type ColumnUse struct {
 	// Compared: rules read the column's old value too, so the replica identity must carry
 	// it. Not so under identity: loose.
 	Compared bool
+	// Watched: the watcher reads the column, so the table and the stream must have it.
+	Watched bool
 	// Ref is as in TableSpec.
 	Ref any
 }
@@ -61,6 +63,9 @@ type Table struct {
 	Ancestors []string
 	// Heirs: other tables inherit from it (INHERITS, not partitions).
 	Heirs bool
+	// Unfit is what keeps its changes from being in the stream, or from being told as the
+	// target wants them: the first error of the preflight. Empty for a table that is fit.
+	Unfit string
 }
 
 // Leaf is a partition without partitions. What its WAL carries of an old row follows

@@ -57,7 +57,9 @@ func (s *Source) lookAtSlot(ctx context.Context, cat *catalog) look {
 	}
 	if l.slot, l.end, l.err = readSlot(ctx, conn, s.o.Slot); l.err != nil {
 		cat.close() // it was made at the last look, and the server may have restarted since
+		return l
 	}
+	s.horizon.looked(l.at, l.end)
 	return l
 }
 

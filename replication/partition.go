@@ -41,10 +41,20 @@ func (p *Preflight) checkPartitioning(ctx context.Context, conn *pgx.Conn, subje
 		fs.add(Error, subject, some("partition", poor)+" with another replica identity than the partitioned table's, which lacks columns of it: what a row was before an UPDATE or DELETE would be NULL", fullSQL(poor))
 	}
 	if len(outside) > 0 {
-		fs.add(Warning, subject, some("partition", outside)+" foreign or UNLOGGED: changes there are not in the WAL", "")
+		severity := Warning
+		if spec.Watched {
+			severity = Error
+		}
+		fs.add(severity, subject, some("partition", outside)+" foreign or UNLOGGED: changes there are not in the WAL", "")
+	}
+	if spec.Private { // check says it of channels
+		fs.add(Warning, subject, "it is partitioned: Postgres does not publish the TRUNCATE of a single partition, nor that one is detached or dropped, so sessions and claims of rows there go on", "")
 	}
 	if t.Identity == 'f' {
 		consequence := "or rows that leave a channel there cannot be told"
+		if spec.Private {
+			consequence = "or what a row was there is not known"
+		}
 		if len(t.Key) == 0 {
 			consequence = "or Postgres refuses the application's UPDATE and DELETE there"
 		}
@@ -92,8 +102,13 @@ func (p *Preflight) checkAncestors(t Target) {
 			if !configured {
 				fix = "take " + ancestor + " out of publication " + t.Publication
 			}
-			p.Findings = append(p.Findings, Finding{Severity: Error, Subject: "table " + spec.fullName(), Table: spec.fullName(), Fix: fix, Ref: spec.Ref,
-				Problem: "it is a partition of " + ancestor + ", which is published too: its changes arrive under that name and never on this channel"})
+			f := Finding{Severity: Error, Subject: "table " + spec.fullName(), Table: spec.fullName(), Fix: fix, Ref: spec.Ref,
+				Problem: "it is a partition of " + ancestor + ", which is published too: its changes arrive under that name and never on this channel"}
+			if spec.Private { // nothing at all is streamed then: the log would get them
+				f.Table = ""
+				f.Problem = "it is a partition of " + ancestor + ", which is published too: its changes arrive under that name, and nobody would know that they are private"
+			}
+			p.Findings = append(p.Findings, f)
 		}
 	}
 }

@@ -80,10 +80,20 @@ func Check(ctx context.Context, conn *pgx.Conn, t Target) (*Preflight, error) {
 	p.checkPublication(t)
 	p.checkAncestors(t)
 	p.checkMayPublish(t)
+	p.markUnfit()
 	if p.Slot, _, err = readSlot(ctx, conn, t.Slot); err != nil {
 		return nil, err
 	}
 	return p, p.checkSlot(ctx, conn, t)
+}
+
+// markUnfit notes at the tables what is wrong with them.
+func (p *Preflight) markUnfit() {
+	for _, f := range p.Findings.Errors() {
+		if t := p.Tables[f.Table]; t != nil && t.Unfit == "" {
+			t.Unfit = f.Problem
+		}
+	}
 }
 
 const serverSQL = `
@@ -144,18 +154,29 @@ func (p *Preflight) checkTable(ctx context.Context, conn *pgx.Conn, spec TableSp
 	if err := p.checkPartitioning(ctx, conn, subject, spec, t); err != nil {
 		return err
 	}
-	if t.Heirs {
-		p.Findings.add(Warning, subject, "other tables inherit from it: their rows, which a SELECT shows with its own, are not in the channel", "")
-	}
+	p.checkHeirs(subject, spec, t)
 	p.checkGenerated(subject, spec, t)
 	for _, use := range spec.Uses {
 		p.checkUse(subject, t, use)
 	}
 	p.checkOldValues(subject, spec, t)
-	if t.RLS {
+	if t.RLS && spec.Private {
+		p.Findings.add(Warning, subject, "it has row level security: rows that it hides from role "+p.Server.Role+" are not found, and who needs one is not signed in", "")
+	} else if t.RLS {
 		p.Findings.add(Warning, subject, "it has row level security, which walrelay does not apply: the rules of its channels alone decide who sees a row", "")
 	}
 	return nil
+}
+
+// checkHeirs: changes of a table that inherits are in the WAL under its own name.
+func (p *Preflight) checkHeirs(subject string, spec TableSpec, t *Table) {
+	switch {
+	case !t.Heirs:
+	case spec.Watched:
+		p.Findings.add(Error, subject, "other tables inherit from it: a SELECT shows their rows with its own, but what becomes of them is not seen, so that a session there would outlive its end", "ALTER TABLE … NO INHERIT "+spec.quoted()+";")
+	default:
+		p.Findings.add(Warning, subject, "other tables inherit from it: their rows, which a SELECT shows with its own, are not in the channel", "")
+	}
 }
 
 func (t *Table) unpublishable() string {
@@ -171,12 +192,13 @@ func (t *Table) unpublishable() string {
 }
 
 // checkIdentity: a table without a usable replica identity must never be
-// published, because Postgres then refuses the application's UPDATE and DELETE.
+// published, because Postgres then refuses the application's UPDATE and DELETE. Events
+// need the primary key besides.
 func (p *Preflight) checkIdentity(subject string, spec TableSpec, t *Table) {
 	full := "ALTER TABLE " + spec.quoted() + " REPLICA IDENTITY FULL;"
 	switch {
 	case t.Identity == 'f':
-		if len(t.Key) == 0 {
+		if len(t.Key) == 0 && !spec.Private {
 			p.Findings.add(Warning, subject, "it has no primary key: the whole row serves as its key in events", "ALTER TABLE "+spec.quoted()+" ADD PRIMARY KEY (…);")
 		}
 		return
@@ -191,6 +213,8 @@ func (p *Preflight) checkIdentity(subject string, spec TableSpec, t *Table) {
 		return
 	case len(t.IdentityColumns) == 0:
 		p.Findings.add(Error, subject, "it has no primary key and so no replica identity: once it is published, Postgres refuses the application's UPDATE and DELETE", "ALTER TABLE "+spec.quoted()+" ADD PRIMARY KEY (…); or "+full)
+		return
+	case spec.Private:
 		return
 	case len(t.Key) == 0:
 		p.Findings.add(Warning, subject, "it has no primary key: the whole row serves as its key in events, and a DELETE carries only the replica identity", "ALTER TABLE "+spec.quoted()+" ADD PRIMARY KEY (…);")
@@ -210,7 +234,7 @@ func (p *Preflight) checkGenerated(subject string, spec TableSpec, t *Table) {
 		switch {
 		case c.Generated == 'v' && t.Identity == 'f':
 			p.Findings.add(Error, subject, fmt.Sprintf("REPLICA IDENTITY FULL with the virtual generated column %q: once it is published, Postgres refuses the application's UPDATE and DELETE", c.Name), "ALTER TABLE "+spec.quoted()+" REPLICA IDENTITY DEFAULT; (needs a primary key)")
-		case c.Generated != 0 && (p.Server.Version < 180000 || c.Generated == 'v'):
+		case c.Generated != 0 && (p.Server.Version < 180000 || c.Generated == 'v') && !spec.Private:
 			p.Findings.add(Warning, subject, fmt.Sprintf("the generated column %q is not in the stream of Postgres %s, so events do not have it", c.Name, p.Server.VersionText), "")
 		}
 	}
@@ -230,6 +254,9 @@ func (p *Preflight) checkUse(subject string, t *Table, use ColumnUse) {
 			names[i] = t.Columns[i].Name
 		}
 		f.Problem = fmt.Sprintf("it has no column %q%s", use.Column, nearest.Suggest(use.Column, names))
+	case use.Watched && !c.Published:
+		f.Problem = fmt.Sprintf("auth reads the generated column %q, which is not in the stream of Postgres %s", use.Column, p.Server.VersionText)
+		f.Fix = "name a column that is not generated"
 	case use.Read && !c.Published:
 		f.Problem = fmt.Sprintf("a rule reads the generated column %q, which is not in the stream of Postgres %s", use.Column, p.Server.VersionText)
 		f.Fix = "compare the columns that it is made of"

@@ -124,12 +124,36 @@ func (p *Preflight) checkPublication(t Target) {
 			if pt.RowFilter {
 				fs.add(Error, subject, "it has a row filter on "+spec.fullName()+": rows that leave it would vanish without an event", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
 			}
-			if pt.ColumnList != nil {
-				fs.add(Error, subject, "it has a column list on "+spec.fullName()+", which makes Postgres refuse UPDATEs when the replica identity is not in it", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
+			if problem := p.columnListProblem(spec, pt.ColumnList); problem != "" {
+				fs.add(Error, subject, "it has a column list on "+spec.fullName()+", "+problem, "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
 			}
 		}
 	}
 	p.checkExtraTables(t, subject, name)
+}
+
+// columnListProblem is what speaks against a column list; nil is none. Channels have any
+// column, today or tomorrow. The watcher needs but a few, and large ones that change with
+// every request are better left out.
+func (p *Preflight) columnListProblem(spec TableSpec, list []string) string {
+	t := p.Tables[spec.fullName()]
+	if list == nil || t == nil {
+		return ""
+	}
+	if !spec.Private || t.Identity == 'f' {
+		return "which makes Postgres refuse UPDATEs when the replica identity is not in it"
+	}
+	for _, name := range t.IdentityColumns {
+		if !slices.Contains(list, name) {
+			return fmt.Sprintf("which lacks %q of its replica identity, so that Postgres refuses the application's UPDATE and DELETE", name)
+		}
+	}
+	for _, use := range spec.Uses {
+		if use.Watched && !slices.Contains(list, use.Column) {
+			return fmt.Sprintf("which lacks %q, which auth reads", use.Column)
+		}
+	}
+	return ""
 }
 
 func (p *Preflight) checkPartitions(t Target, subject, name string) {
@@ -151,7 +175,7 @@ func (p *Preflight) checkExtraTables(t Target, subject, name string) {
 		wanted := slices.ContainsFunc(t.Tables, func(s TableSpec) bool { return s.Schema == pt.Schema && s.Name == pt.Name })
 		if !wanted {
 			q := quoteIdent(pt.Schema) + "." + quoteIdent(pt.Name)
-			p.Findings.add(Warning, subject, "it contains "+pt.Schema+"."+pt.Name+", which no channel uses: its changes are decoded and logged for nothing", "ALTER PUBLICATION "+name+" DROP TABLE "+q+";")
+			p.Findings.add(Warning, subject, "it contains "+pt.Schema+"."+pt.Name+", which neither channels nor auth use: its changes are decoded for nothing", "ALTER PUBLICATION "+name+" DROP TABLE "+q+";")
 		}
 	}
 }

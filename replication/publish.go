@@ -95,6 +95,7 @@ func (s *Source) markLate(ctx context.Context, p *Preflight, now *membership) (l
 			continue
 		}
 		late = append(late, spec)
+		s.missed = s.missed || spec.Watched
 	}
 	return late, nil
 }
@@ -154,6 +155,9 @@ func (s *Source) awaitWriters(ctx context.Context, conn *pgx.Conn, spec TableSpe
 		}
 		if len(writers) == 0 {
 			return nil
+		}
+		if time.Now().After(deadline) && spec.Watched { // what they end must not go on
+			return fmt.Errorf("transactions that wrote to %s before it was published are still open, and what they wrote before would never be seen: %v; fix: end them", spec.fullName(), writers)
 		}
 		if time.Now().After(deadline) {
 			s.log.Warn("transactions that wrote to a table before it was published are still open: what they wrote before is not in the stream",

@@ -24,6 +24,7 @@ type receiver struct {
 	stats    *counters
 	witness  *witness
 	watcher  Watcher
+	horizon  *horizon
 	// reply asks for a standby status update.
 	reply func()
 
@@ -81,6 +82,9 @@ func (r *receiver) keepalive(ctx context.Context, end change.LSN, replyRequested
 	r.stats.keepalives.Add(1)
 	if err := r.witness.passed(end); err != nil {
 		return err
+	}
+	if !r.inTx {
+		r.horizon.reached(end)
 	}
 	if !r.inTx && !r.witness.due.Load() {
 		if err := r.inflow.add(ctx, func(b *change.Builder) { b.Advance(end) }); err != nil {
@@ -142,6 +146,7 @@ func (r *receiver) commit(ctx context.Context, b []byte) error {
 	end := change.LSN(binary.BigEndian.Uint64(b[9:]))
 	r.stats.transactions.Add(1)
 	r.witness.reached(end)
+	r.horizon.reached(end)
 	return r.inflow.add(ctx, func(b *change.Builder) { b.Commit(end) })
 }
 

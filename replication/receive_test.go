@@ -87,7 +87,7 @@ func testReceiver(have change.Position, messages ...[]byte) (*receiver, *inflow)
 		rel.Columns = append(rel.Columns, change.Column{Name: fmt.Sprint("c", i), Type: &change.Type{Name: "text"}})
 	}
 	s := &stream{messages: messages}
-	return &receiver{receive: s.receive, inflow: f, have: have, maxEvent: 1 << 20, stats: &counters{}, reply: func() {}, witness: &witness{},
+	return &receiver{receive: s.receive, inflow: f, have: have, maxEvent: 1 << 20, stats: &counters{}, reply: func() {}, witness: &witness{}, watcher: nobody{}, horizon: &horizon{},
 		relations: &relations{byOID: map[uint32]*relation{7: {rel, role{logged: true}}}}}, f
 }
 

@@ -62,7 +62,9 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 	if err != nil {
 		return err
 	}
+	s.follow(p.Target.Tables)
 	w := newWitness(tx, known, wal, slot.Confirmed)
+	s.horizon.begin()
 	s.inflow.start(last, wal)
 	defer s.inflow.stop()
 	s.streamed.Store(true)
@@ -76,6 +78,7 @@ func (s *Source) session(ctx context.Context, streaming func(from change.LSN)) e
 		have:      last,
 		witness:   w,
 		watcher:   s.o.Watcher,
+		horizon:   &s.horizon,
 		maxEvent:  s.o.MaxEventBytes,
 		stats:     &s.stats,
 	}
@@ -254,6 +257,7 @@ func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglog
 	end := max(wal, last.Commit+1) // of a transaction that was cut off the log has the commit LSN, and WAL below it
 	switch {
 	case id == "":
+		s.missed = true
 		return s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), confirmed, "")
 	case created:
 		return s.beginAnew(ctx, ident, confirmed, "gap", &SlotMissingError{s.o.Slot, wal})
@@ -269,6 +273,7 @@ func (s *Source) reconcile(ctx context.Context, repl *pgconn.PgConn, ident pglog
 
 // beginAnew gives up the log: clients are told why.
 func (s *Source) beginAnew(ctx context.Context, ident pglogrepl.IdentifySystemResult, from change.LSN, reason string, why error) error {
+	s.missed = true
 	if err := s.o.Log.Begin(ctx, ident.SystemID, uint32(ident.Timeline), from, reason); err != nil {
 		return fmt.Errorf("%w; it must begin anew (%s), because %w", err, reason, why)
 	}

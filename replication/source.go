@@ -59,7 +59,12 @@ type Options struct {
 	OnTables func(map[string]*Table) error
 	// Watcher sees the changes of tables that are Watched; nil for nobody.
 	Watcher Watcher
-	Logger  *slog.Logger
+	// OnMissed is called when a stream begins before which changes of tables that are
+	// Watched may have passed unseen: what is known of their rows must be looked up again.
+	// What is looked up from then on is followed without a gap. It comes after OnTables and
+	// before anything is observed, and must not block. Nil for nobody.
+	OnMissed func()
+	Logger   *slog.Logger
 }
 
 // Source keeps the replication stream. Run it once.
@@ -69,6 +74,8 @@ type Source struct {
 	inflow *inflow
 	stats  counters
 	state  stateBox
+	// horizon is how far the stream is complete in time.
+	horizon horizon
 	// durable is the WAL end that the log has on disk; what is confirmed.
 	durable atomic.Uint64
 	// idle has a value while the writer holds no batch.
@@ -93,6 +100,10 @@ type Source struct {
 	altered chan struct{}
 	// told are the findings of the last preflight.
 	told news
+	// missed: OnMissed is due. Of the goroutine that runs sessions, like following, the
+	// watched tables of the last stream.
+	missed    bool
+	following map[string]bool
 }
 
 // New makes a Source; it does nothing until Run.
@@ -105,6 +116,9 @@ func New(o Options) *Source {
 	}
 	if o.Watcher == nil {
 		o.Watcher = nobody{}
+	}
+	if o.OnMissed == nil {
+		o.OnMissed = func() {}
 	}
 	s := &Source{o: o, log: o.Logger, inflow: newInflow(), idle: make(chan struct{}, 1), confirm: make(chan struct{}, 1),
 		lookNow: make(chan struct{}, 1), mended: make(chan struct{}, 1), altered: make(chan struct{}, 1),

@@ -24,7 +24,11 @@ type State struct {
 	Err error
 	// LogErr is why the event log cannot be written, nil when it can.
 	LogErr error
-	Slot   SlotLook
+	// CaughtUp: every transaction that committed before has been received, and the Watcher
+	// has seen it. While replication follows it is a few seconds ago, see lookEvery; zero
+	// before that is known for the first time.
+	CaughtUp time.Time
+	Slot     SlotLook
 }
 
 // Following reports whether the event log keeps up with Postgres.
@@ -75,6 +79,7 @@ func (b *stateBox) looked(l look) {
 // State may be called at any time.
 func (s *Source) State() State {
 	st, l := s.state.get()
+	st.CaughtUp = s.horizon.get()
 	st.Slot = s.judge(l, st.Phase, st.Since)
 	return st
 }

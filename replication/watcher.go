@@ -26,6 +26,22 @@ type nobody struct{}
 
 func (nobody) Observe(*change.Change) {}
 
+// follow tells that changes may have been missed, if so, when the stream is about to begin.
+func (s *Source) follow(tables []TableSpec) {
+	following := map[string]bool{}
+	for _, spec := range tables {
+		if spec.Watched {
+			following[spec.fullName()] = true
+			s.missed = s.missed || !s.following[spec.fullName()]
+		}
+	}
+	s.following = following
+	if s.missed {
+		s.o.OnMissed()
+	}
+	s.missed = false
+}
+
 // observe tells the watcher of a row.
 func (r *receiver) observe(op change.Op, rel *change.Relation, payload []byte, at change.Position) error {
 	c := &r.watched
