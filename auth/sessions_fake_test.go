@@ -14,7 +14,7 @@ import (
 
 // The relations of the tests, as the stream announces them.
 var (
-	sessionTable = &change.Relation{ID: 1, OID: 100, Schema: "public", Name: "session", Identity: 'd', Key: []int{0}, Columns: []change.Column{
+	webSessions = &change.Relation{ID: 1, OID: 100, Schema: "public", Name: "session", Identity: 'd', Key: []int{0}, Columns: []change.Column{
 		{Name: "id", Identity: true, NotNull: true, Type: &change.Type{OID: 20, Name: "bigint", Kind: change.KindInt}},
 		{Name: "token", Type: &change.Type{OID: 25, Name: "text"}},
 		{Name: "user_id", Type: &change.Type{OID: 25, Name: "text"}},
@@ -22,7 +22,7 @@ var (
 		{Name: "kind", Type: &change.Type{OID: 25, Name: "text"}},
 		{Name: "expires", Type: &change.Type{OID: 1184, Name: "timestamp with time zone", Kind: change.KindTimestampTZ}},
 	}}
-	userTable = &change.Relation{ID: 2, OID: 101, Schema: "public", Name: "users", Identity: 'd', Key: []int{0}, Columns: []change.Column{
+	webUsers = &change.Relation{ID: 2, OID: 101, Schema: "public", Name: "users", Identity: 'd', Key: []int{0}, Columns: []change.Column{
 		{Name: "id", Identity: true, NotNull: true, Type: &change.Type{OID: 25, Name: "text"}},
 		{Name: "role", Type: &change.Type{OID: 25, Name: "text"}},
 	}}
@@ -129,7 +129,7 @@ func textType(t testing.TB) filter.Type {
 }
 
 func tablesOfTests() map[string]*change.Relation {
-	return map[string]*change.Relation{"public.session": sessionTable, "public.users": userTable}
+	return map[string]*change.Relation{"public.session": webSessions, "public.users": webUsers}
 }
 
 // lookup answers from what is visible.
@@ -159,7 +159,7 @@ func (w *world) read(src *source, q question) (found, error) {
 	if !r.expires.IsZero() && !q.now.Before(r.expires) {
 		return found{}, refuse(Expired, "over")
 	}
-	projected, err := src.row(sessionTable, r.values())
+	projected, err := src.row(webSessions, r.values())
 	if err != nil {
 		return found{}, err
 	}
@@ -234,14 +234,14 @@ func (t *tx) observe(c *change.Change) {
 func insertSession(r sessionRow) func(*tx) {
 	return func(t *tx) {
 		t.apply = append(t.apply, func() { t.w.rows[r.token] = r })
-		t.observe(&change.Change{Op: change.Insert, Relation: sessionTable, New: tuple(r.values())})
+		t.observe(&change.Change{Op: change.Insert, Relation: webSessions, New: tuple(r.values())})
 	}
 }
 
 func updateSession(was, is sessionRow) func(*tx) {
 	return func(t *tx) {
 		t.apply = append(t.apply, func() { delete(t.w.rows, was.token); t.w.rows[is.token] = is })
-		c := &change.Change{Op: change.Update, Relation: sessionTable, New: tuple(is.values())}
+		c := &change.Change{Op: change.Update, Relation: webSessions, New: tuple(is.values())}
 		if was.id != is.id {
 			c.Old, c.OldKind = keyTuple(was.id), change.OldKey
 		}
@@ -252,7 +252,7 @@ func updateSession(was, is sessionRow) func(*tx) {
 func deleteSession(r sessionRow) func(*tx) {
 	return func(t *tx) {
 		t.apply = append(t.apply, func() { delete(t.w.rows, r.token) })
-		t.observe(&change.Change{Op: change.Delete, Relation: sessionTable, Old: keyTuple(r.id), OldKind: change.OldKey})
+		t.observe(&change.Change{Op: change.Delete, Relation: webSessions, Old: keyTuple(r.id), OldKind: change.OldKey})
 	}
 }
 
@@ -262,18 +262,18 @@ func setRole(user, role string) func(*tx) {
 		text := func(s string) change.Value { return change.Value{Kind: change.Text, Text: []byte(s)} }
 		if role == "" {
 			t.apply = append(t.apply, func() { delete(t.w.roles, user) })
-			t.observe(&change.Change{Op: change.Delete, Relation: userTable, Old: tuple([]change.Value{text(user), {Kind: change.Null}}), OldKind: change.OldKey})
+			t.observe(&change.Change{Op: change.Delete, Relation: webUsers, Old: tuple([]change.Value{text(user), {Kind: change.Null}}), OldKind: change.OldKey})
 			return
 		}
 		t.apply = append(t.apply, func() { t.w.roles[user] = role })
-		t.observe(&change.Change{Op: change.Update, Relation: userTable, New: tuple([]change.Value{text(user), text(role)})})
+		t.observe(&change.Change{Op: change.Update, Relation: webUsers, New: tuple([]change.Value{text(user), text(role)})})
 	}
 }
 
 func truncateTable(rel *change.Relation) func(*tx) {
 	return func(t *tx) {
 		t.apply = append(t.apply, func() {
-			if rel == sessionTable {
+			if rel == webSessions {
 				clear(t.w.rows)
 			} else {
 				clear(t.w.roles)

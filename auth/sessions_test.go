@@ -80,12 +80,12 @@ func TestRevocationTable(t *testing.T) {
 		"touch, the rest in unchanged TOAST": {func(t *tx) {
 			values := moved(func(r *sessionRow) { r.expires = time.Now().Add(time.Hour) }).values()
 			values[2], values[3] = change.Value{Kind: change.Unchanged}, change.Value{Kind: change.Unchanged}
-			t.observe(&change.Change{Op: change.Update, Relation: sessionTable, New: tuple(values)})
+			t.observe(&change.Change{Op: change.Update, Relation: webSessions, New: tuple(values)})
 		}, "open", 0},
 		"rotated, the rest in unchanged TOAST": {func(t *tx) {
 			values := moved(func(r *sessionRow) { r.token = "t-new" }).values()
 			values[2], values[3] = change.Value{Kind: change.Unchanged}, change.Value{Kind: change.Unchanged}
-			t.observe(&change.Change{Op: change.Update, Relation: sessionTable, New: tuple(values)})
+			t.observe(&change.Change{Op: change.Update, Relation: webSessions, New: tuple(values)})
 		}, "signed_out", 0},
 		"the identity moves":    {updateSession(adas, moved(func(r *sessionRow) { r.id = "7" })), "signed_out", 0},
 		"the token is rotated":  {updateSession(adas, moved(func(r *sessionRow) { r.token = "t-new" })), "signed_out", 0},
@@ -93,7 +93,7 @@ func TestRevocationTable(t *testing.T) {
 		"where is false":        {updateSession(adas, moved(func(r *sessionRow) { r.kind = "reset" })), "signed_out", 0},
 		"a watched value":       {updateSession(adas, moved(func(r *sessionRow) { r.org = "y" })), "claims_changed", 1},
 		"another user":          {updateSession(adas, moved(func(r *sessionRow) { r.user = "bob" })), "claims_changed", 1},
-		"TRUNCATE":              {truncateTable(sessionTable), "signed_out", 0},
+		"TRUNCATE":              {truncateTable(webSessions), "signed_out", 0},
 		"another session":       {deleteSession(bobs), "open", 0},
 		"an unknown session":    {deleteSession(sessionRow{id: "99"}), "open", 0},
 		"INSERT":                {insertSession(sessionRow{id: "3", token: "t", user: "ada", kind: "web"}), "open", 0},
@@ -101,7 +101,7 @@ func TestRevocationTable(t *testing.T) {
 		"claims stay":           {setRole("ada", "admin"), "open", 1},
 		"the user is gone":      {setRole("ada", ""), "signed_out", 1},
 		"another user's claims": {setRole("bob", "admin"), "open", 0},
-		"TRUNCATE of users":     {truncateTable(userTable), "signed_out", 1},
+		"TRUNCATE of users":     {truncateTable(webUsers), "signed_out", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +134,7 @@ func TestOldNews(t *testing.T) {
 		w.xmax++ // the transaction is visible to queries before replication brings it
 		st := w.enter("sid=t-ada")
 		late := &tx{w: w, xid: xid, at: w.now()}
-		for _, c := range []func(*tx){deleteSession(adas), setRole("ada", "user"), truncateTable(sessionTable)} {
+		for _, c := range []func(*tx){deleteSession(adas), setRole("ada", "user"), truncateTable(webSessions)} {
 			c(late)
 			st.is(t, "open")
 		}
@@ -188,7 +188,7 @@ func TestStuckReleased(t *testing.T) {
 // TestChangeDuringLookup: the change comes between the query and its answer.
 func TestChangeDuringLookup(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]func(*tx){"delete": deleteSession(adas), "truncate": truncateTable(sessionTable), "user": setRole("ada", "")} {
+	for name, c := range map[string]func(*tx){"delete": deleteSession(adas), "truncate": truncateTable(webSessions), "user": setRole("ada", "")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, nil, func(t *testing.T, w *world) {
@@ -437,8 +437,8 @@ func TestTableAltered(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		st := w.enter("sid=t-ada")
-		without := *sessionTable
-		without.ID, without.Columns = 11, append([]change.Column(nil), sessionTable.Columns...)
+		without := *webSessions
+		without.ID, without.Columns = 11, append([]change.Column(nil), webSessions.Columns...)
 		without.Columns[2].Name = "owner"
 		w.Observe(&change.Change{Op: change.Update, Relation: &without, New: tuple(bobs.values()), Tx: change.Tx{XID: uint32(w.xmax)}})
 		if st.state() == "open" {
@@ -622,7 +622,7 @@ func BenchmarkObserveTouch(b *testing.B) {
 			}
 			r := adas
 			r.expires = time.Now().Add(time.Hour)
-			c := &change.Change{Op: change.Update, Relation: sessionTable, New: tuple(r.values())}
+			c := &change.Change{Op: change.Update, Relation: webSessions, New: tuple(r.values())}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				c.Tx.XID = uint32(firstXID + 10 + i)
