@@ -65,7 +65,7 @@ func passport() *SessionEntry {
 }
 
 var (
-	sessionTable = table(10, "session", "*id:bigint", "sid:varchar", "sess:json", "expire:timestamp", "kind:varchar")
+	passportTable = table(10, "session", "*id:bigint", "sid:varchar", "sess:json", "expire:timestamp", "kind:varchar")
 	usersTable   = table(20, "users", "*id:int", "name:text")
 	memberTable  = table(30, "member", "*id:int", "*user_id:int", "boss:int")
 )
@@ -151,13 +151,13 @@ func TestLearnRefuses(t *testing.T) {
 		{"no where", `no column "kind" (auth.0.store.where.kind)`, table(10, "session", "*id:bigint", "sid:varchar", "sess:json", "expire:timestamp"), nil},
 		{"expires of another type", `column "expire" (auth.0.store.expires): it is of type text`, table(10, "session", "*id:bigint", "sid:varchar", "sess:json", "expire:text", "kind:varchar"), nil},
 		{"no identity", "has no replica identity, so that a logout would not be seen: ALTER TABLE \"public\".\"session\" ADD PRIMARY KEY", table(10, "session", "id:bigint", "sid:varchar", "sess:json", "expire:timestamp", "kind:varchar"), nil},
-		{"no user column", `no column "user_id" (auth.0.user)`, sessionTable, func(e *SessionEntry) { e.User, e.Store.Data, e.Store.Watch = "user_id", nil, nil }},
-		{"no watched column", `no column "org" (auth.0.store.watch)`, sessionTable, func(e *SessionEntry) { e.User, e.Store.Data = "sid", nil }},
-		{"no claims column", `no column "role" (auth.0.claims.r)`, sessionTable, func(e *SessionEntry) {
+		{"no user column", `no column "user_id" (auth.0.user)`, passportTable, func(e *SessionEntry) { e.User, e.Store.Data, e.Store.Watch = "user_id", nil, nil }},
+		{"no watched column", `no column "org" (auth.0.store.watch)`, passportTable, func(e *SessionEntry) { e.User, e.Store.Data = "sid", nil }},
+		{"no claims column", `no column "role" (auth.0.claims.r)`, passportTable, func(e *SessionEntry) {
 			e.User, e.Store.Data, e.Store.Watch, e.Claims = "sid", nil, nil, ClaimSource{Paths: map[string]string{"r": "role"}}
 		}},
-		{"no depends column", `table public.users has no column "uid" (auth.0.depends.0.key)`, sessionTable, func(e *SessionEntry) { e.Depends[0].Key = "uid" }},
-		{"no depends table", "table public.teams (auth.0.depends.0.table) is not known", sessionTable, func(e *SessionEntry) { e.Depends[0].Table = "teams" }},
+		{"no depends column", `table public.users has no column "uid" (auth.0.depends.0.key)`, passportTable, func(e *SessionEntry) { e.Depends[0].Key = "uid" }},
+		{"no depends table", "table public.teams (auth.0.depends.0.table) is not known", passportTable, func(e *SessionEntry) { e.Depends[0].Table = "teams" }},
 	} {
 		e := passport()
 		if c.edit != nil {
@@ -189,9 +189,9 @@ func TestLookupBeforeLearn(t *testing.T) {
 
 func TestLearnAgain(t *testing.T) {
 	t.Parallel()
-	renamed := *sessionTable
+	renamed := *passportTable
 	renamed.Name, renamed.ID = "old_session", 99
-	full := *sessionTable
+	full := *passportTable
 	full.Identity, full.ID = 'f', 98
 	byKey := table(10, "session", "id:bigint", "*sid:varchar", "sess:json", "expire:timestamp", "kind:varchar")
 	for _, c := range []struct {
@@ -200,7 +200,7 @@ func TestLearnAgain(t *testing.T) {
 		want rebound
 		err  string
 	}{
-		{"the same", sessionTable, rebound{}, ""},
+		{"the same", passportTable, rebound{}, ""},
 		{"one column more", table(10, "session", "*id:bigint", "sid:varchar", "sess:json", "expire:timestamp", "kind:varchar", "ip:text"), rebound{}, ""},
 		{"another order", table(10, "session", "sid:varchar", "*id:bigint", "sess:json", "expire:timestamp", "kind:varchar"), rebound{}, ""},
 		{"FULL", &full, rebound{}, ""},
@@ -214,7 +214,7 @@ func TestLearnAgain(t *testing.T) {
 		{"users with another type", table(20, "users", "*id:bigint", "name:text"), rebound{depends: true}, ""},
 		{"users with another column", table(20, "users", "*id:int"), rebound{}, ""},
 	} {
-		s := learned(t, passport(), sessionTable, usersTable, memberTable)
+		s := learned(t, passport(), passportTable, usersTable, memberTable)
 		got, err := s.learn(tables(c.rel))
 		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %+v %v, want %+v %s", c.name, got, err, c.want, c.err)
@@ -232,27 +232,27 @@ func TestLearnAgain(t *testing.T) {
 func TestIsStore(t *testing.T) {
 	t.Parallel()
 	s := compile(t, passport(), nil)
-	if !s.isStore(sessionTable) || s.isStore(usersTable) {
+	if !s.isStore(passportTable) || s.isStore(usersTable) {
 		t.Error("by name, before anything is known")
 	}
-	if _, err := s.learn(tables(sessionTable, usersTable, memberTable)); err != nil {
+	if _, err := s.learn(tables(passportTable, usersTable, memberTable)); err != nil {
 		t.Fatal(err)
 	}
-	renamed, other := *sessionTable, *sessionTable
+	renamed, other := *passportTable, *passportTable
 	renamed.Name, other.OID = "old_session", 77
 	if !s.isStore(&renamed) || !s.isStore(&other) || s.isStore(usersTable) {
 		t.Error("by OID")
 	}
 	e := passport()
 	e.Store, e.Decode, e.Depends = nil, "phoenix", nil
-	if (&source{entry: e}).isStore(sessionTable) {
+	if (&source{entry: e}).isStore(passportTable) {
 		t.Error("without a store")
 	}
 }
 
 func TestRow(t *testing.T) {
 	t.Parallel()
-	s := learned(t, passport(), sessionTable, usersTable, memberTable)
+	s := learned(t, passport(), passportTable, usersTable, memberTable)
 	signedIn := `{"passport":{"user":42},"org":"x","cookie":{"expires":1}}`
 	base := row{identity: "\x021", key: keySum([]byte("k")), fits: true, expires: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), user: "42", watched: `{"org":"x","passport":{"user":42}}`}
 	with := func(edit func(r *row)) row {
@@ -282,7 +282,7 @@ func TestRow(t *testing.T) {
 		{"a payload that was left out", values(1, "k", change.Omitted, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.partial, r.user, r.watched = true, "", `{"org":null,"passport":{"user":null}}` })},
 		{"a key that did not change", values(1, change.Unchanged, signedIn, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.partial, r.key = true, [32]byte{} })},
 	} {
-		got, err := s.row(sessionTable, c.tuple)
+		got, err := s.row(passportTable, c.tuple)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -295,8 +295,8 @@ func TestRow(t *testing.T) {
 // What cannot be read is an error, which has no value in it.
 func TestRowRefuses(t *testing.T) {
 	t.Parallel()
-	s := learned(t, passport(), sessionTable, usersTable, memberTable)
-	altered := *sessionTable
+	s := learned(t, passport(), passportTable, usersTable, memberTable)
+	altered := *passportTable
 	altered.ID++
 	for name, c := range map[string]struct {
 		rel   *change.Relation
@@ -304,14 +304,14 @@ func TestRowRefuses(t *testing.T) {
 	}{
 		"an altered table":   {&altered, values(1, "k", "{}", "2026-11-20 00:00:00", "web")},
 		"another table":      {usersTable, values(1, "k")},
-		"too few columns":    {sessionTable, values(1, "k")},
-		"no identity":        {sessionTable, values(change.Missing, "k", "{}", "2026-11-20 00:00:00", "web")},
-		"broken JSON":        {sessionTable, values(1, "k", `{"supersecret": `, "2026-11-20 00:00:00", "web")},
-		"a list":             {sessionTable, values(1, "k", `["supersecret"]`, "2026-11-20 00:00:00", "web")},
-		"a broken time":      {sessionTable, values(1, "k", "{}", "supersecret", "web")},
-		"a time left out":    {sessionTable, values(1, "k", "{}", change.Omitted, "web")},
-		"where not sent":     {sessionTable, values(1, "k", "{}", "2026-11-20 00:00:00", change.Unchanged)},
-		"a payload too deep": {sessionTable, values(1, "k", strings.Repeat("[", 100), "2026-11-20 00:00:00", "web")},
+		"too few columns":    {passportTable, values(1, "k")},
+		"no identity":        {passportTable, values(change.Missing, "k", "{}", "2026-11-20 00:00:00", "web")},
+		"broken JSON":        {passportTable, values(1, "k", `{"supersecret": `, "2026-11-20 00:00:00", "web")},
+		"a list":             {passportTable, values(1, "k", `["supersecret"]`, "2026-11-20 00:00:00", "web")},
+		"a broken time":      {passportTable, values(1, "k", "{}", "supersecret", "web")},
+		"a time left out":    {passportTable, values(1, "k", "{}", change.Omitted, "web")},
+		"where not sent":     {passportTable, values(1, "k", "{}", "2026-11-20 00:00:00", change.Unchanged)},
+		"a payload too deep": {passportTable, values(1, "k", strings.Repeat("[", 100), "2026-11-20 00:00:00", "web")},
 	} {
 		if got, err := s.row(c.rel, c.tuple); err == nil || strings.Contains(err.Error(), "supersecret") {
 			t.Errorf("%s: %+v %v", name, got, err)
@@ -357,7 +357,7 @@ func TestIdentity(t *testing.T) {
 
 func TestTouched(t *testing.T) {
 	t.Parallel()
-	s := learned(t, passport(), sessionTable, usersTable, memberTable)
+	s := learned(t, passport(), passportTable, usersTable, memberTable)
 	altered := *memberTable
 	altered.ID++
 	const missing = change.Missing
@@ -379,7 +379,7 @@ func TestTouched(t *testing.T) {
 		{"with FULL it does", change.Update, memberTable, values(1, 42, 7), values(1, 41, 8), []touch{{1, "42"}, {1, "41"}, {2, "7"}, {2, "8"}}, false},
 		{"nobody's", change.Insert, memberTable, values(1, 42, nil), nil, []touch{{1, "42"}}, false},
 		{"left out", change.Insert, memberTable, values(1, 42, change.Omitted), nil, []touch{{1, "42"}}, true},
-		{"of the store", change.Delete, sessionTable, nil, values(1, missing, missing, missing, missing), nil, false},
+		{"of the store", change.Delete, passportTable, nil, values(1, missing, missing, missing, missing), nil, false},
 		{"of another table", change.Insert, table(50, "other", "*id:int"), values(1), nil, nil, false},
 		{"altered, not learned", change.Insert, &altered, values(1, 42, 7), nil, nil, true},
 	} {
@@ -388,10 +388,10 @@ func TestTouched(t *testing.T) {
 			t.Errorf("%s: all=%v, want %v\n%s", c.name, all, c.all, diff)
 		}
 	}
-	if _, all := s.touched(&change.Change{Op: change.Truncate, Truncated: []*change.Relation{sessionTable, usersTable}}, nil, nil); !all {
+	if _, all := s.touched(&change.Change{Op: change.Truncate, Truncated: []*change.Relation{passportTable, usersTable}}, nil, nil); !all {
 		t.Error("TRUNCATE of users")
 	}
-	if _, all := s.touched(&change.Change{Op: change.Truncate, Truncated: []*change.Relation{sessionTable}}, nil, nil); all {
+	if _, all := s.touched(&change.Change{Op: change.Truncate, Truncated: []*change.Relation{passportTable}}, nil, nil); all {
 		t.Error("TRUNCATE of sessions")
 	}
 	if _, all := s.touched(&change.Change{Op: change.Message}, nil, nil); all {
