@@ -9,14 +9,17 @@ import (
 	"testing"
 )
 
-// Every test that docs/guarantees.md names exists.
-func TestGuaranteesNameTests(t *testing.T) {
-	doc, err := os.ReadFile("docs/guarantees.md")
-	if err != nil {
-		t.Fatal(err)
+// Every test that docs/guarantees.md and docs/security.md name exists.
+func TestDocumentsNameTests(t *testing.T) {
+	var doc, code strings.Builder
+	for _, path := range []string{"docs/guarantees.md", "docs/security.md"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc.Write(text)
 	}
-	var code strings.Builder
-	err = filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -27,7 +30,7 @@ func TestGuaranteesNameTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile("`(Test\\w+)(…?)").FindAllStringSubmatch(string(doc), -1)
+	names := regexp.MustCompile("`(Test\\w+)(…?)").FindAllStringSubmatch(doc.String(), -1)
 	if len(names) < 50 {
 		t.Fatalf("%d tests are named", len(names))
 	}
