@@ -34,7 +34,7 @@
 //
 // [Parse] turns text into a tree of [Node]; [Node].String prints it back in
 // canonical form, and parsing that gives the same tree. [Compile] checks a rule, which is
-// two expressions, against the types of its table (check.go, param.go), brings it into negation
+// two expressions, against the types of its table (check*.go, param.go), brings it into negation
 // normal form, and plans it (plan.go): what is evaluated once per row, what once per
 // subscription, and the disjuncts of the rest with the equalities that become keys of an index.
 // [Program.For] places the columns in one version of the relation, [Program.Bind] binds claims and

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/walrelay/walrelay/nearest"
@@ -79,7 +80,7 @@ func (c *checker) tie(n, other Node, infers, isList bool) {
 	is := &c.params[i].Type
 	elem := t.element()
 	if t.List != isList || !compatible(&elem, &elem) {
-		c.problem(param.Pos(), "params.%s cannot be compared with %s%s", printName(param.Name), t.Name, firstOf(typeHint(&t), listHint(isList)))
+		c.problem(param.Pos(), "params.%s cannot be compared with %s%s", printName(param.Name), t.Name, cmp.Or(typeHint(&t), listHint(isList)))
 		s.broken = true
 		return
 	}
