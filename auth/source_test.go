@@ -66,8 +66,8 @@ func passport() *SessionEntry {
 
 var (
 	passportTable = table(10, "session", "*id:bigint", "sid:varchar", "sess:json", "expire:timestamp", "kind:varchar")
-	usersTable   = table(20, "users", "*id:int", "name:text")
-	memberTable  = table(30, "member", "*id:int", "*user_id:int", "boss:int")
+	usersTable    = table(20, "users", "*id:int", "name:text")
+	memberTable   = table(30, "member", "*id:int", "*user_id:int", "boss:int")
 )
 
 func learned(t *testing.T, e *SessionEntry, rels ...*change.Relation) *source {
