@@ -1,5 +1,34 @@
 package channel
 
+import "github.com/walrelay/walrelay/change"
+
+// cut is where a view was cut off, because what follows needs a snapshot.
+type cut struct {
+	// at is the position of the reset that is due: the view has nothing at it or behind.
+	at change.Position
+	// why the rows of audiences are not worth anything any more.
+	why map[*audience]Reason
+}
+
+// cutOff gives a view nothing more of this batch, nor what it has at this position
+// already: it is to come again, behind the snapshot.
+func (x *index) cutOff(v *riddenView, a *audience, reason Reason, at change.Position) {
+	if v.cut == nil {
+		v.cut = &cut{at: at, why: map[*audience]Reason{}}
+		x.cuts = append(x.cuts, v)
+		switch {
+		case v.out != nil:
+			x.pending -= v.out.dropAt(at)
+		case v.one != nil && v.one.last() == at:
+			x.pending -= len(v.one.Bytes)
+			v.one = nil
+		}
+	}
+	if _, ok := v.cut.why[a]; !ok {
+		v.cut.why[a] = reason
+	}
+}
+
 // cutOff takes the subscribers of views that were cut off from the lane: they get the resets
 // that are due, without an id, and then a snapshot. The lane has not yet said that it is
 // further than that.
