@@ -46,7 +46,7 @@ func TestSnapshotAccess(t *testing.T) {
 		if test.where == "row.p == params.p" {
 			name = "c/{p}"
 		}
-		text := fmt.Sprintf("postgres: {url: postgres://app@db/shop}\nclaims: {id: bigint, ids: \"bigint[]\", name: text, role: text}\nchannels:\n  %s:\n    table: t\n    allow: %q\n", name, test.allow)
+		text := fmt.Sprintf("postgres: {url: postgres://app@db/shop}\nauth: [{anonymous: {}}]\nclaims: {id: bigint, ids: \"bigint[]\", name: text, role: text}\nchannels:\n  %s:\n    table: t\n    allow: %q\n", name, test.allow)
 		if test.where != "" {
 			text += fmt.Sprintf("    where: %q\n", test.where)
 		}
@@ -65,7 +65,7 @@ func TestSnapshotAccess(t *testing.T) {
 // Too many ways are not counted out.
 func TestSnapshotAccessBound(t *testing.T) {
 	t.Parallel()
-	text := "postgres: {url: postgres://app@db/shop}\nclaims: {id: bigint}\nchannels:\n  c:\n    table: t\n    allow: row.x == user.id"
+	text := "postgres: {url: postgres://app@db/shop}\nauth: [{anonymous: {}}]\nclaims: {id: bigint}\nchannels:\n  c:\n    table: t\n    allow: row.x == user.id"
 	for i := range 20 {
 		text += fmt.Sprintf(" && (row.a%d == user.id || row.b%[1]d > user.id)", i)
 	}

@@ -49,7 +49,7 @@ func TestRulesDocument(t *testing.T) {
 		if !strings.Contains(text, "channels:") {
 			text = "claims: {id: bigint, teams: \"bigint[]\"}\nchannels:\n  orders:\n    table: orders\n" + text
 		}
-		cfg, err := config.Parse("rules.md", []byte("postgres: {url: postgres://app@db/shop}\n"+text), nil)
+		cfg, err := config.Parse("rules.md", []byte("postgres: {url: postgres://app@db/shop}\nauth: [{anonymous: {}}]\n"+text), nil)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}

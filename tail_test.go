@@ -170,7 +170,7 @@ func TestTailAs(t *testing.T) {
 	defer admin.Close()
 	file := filepath.Join(t.TempDir(), "walrelay.yaml")
 	text := "postgres: {url: postgres://app@db/shop}\nadmin: {listen: \"" + strings.TrimPrefix(admin.URL, "http://") + "\"}\n" +
-		"http: {base_path: /live, tls: {cert: /nowhere, key: /nowhere}}\nclaims: {id: bigint}\nchannels: {orders: {table: orders, allow: row.a == user.id}}\n"
+		"http: {base_path: /live, tls: {cert: /nowhere, key: /nowhere}}\nclaims: {id: bigint}\nauth: [{anonymous: {}}]\nchannels: {orders: {table: orders, allow: row.a == user.id}}\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

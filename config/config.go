@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/walrelay/walrelay/auth"
 	"github.com/walrelay/walrelay/filter"
 )
 
@@ -20,6 +21,9 @@ type Config struct {
 	Admin    Admin
 	// Claims are what rules may know of a user, in the order of the file.
 	Claims []filter.Claim
+	// Auth is who says who the user is, in the order in which they are asked, with presets
+	// and defaults filled in; empty: nobody is ever signed in. Keys are auth.0 and so on.
+	Auth []auth.Entry
 	// Channels in the order of the file. Invariant: at least one; no two patterns
 	// match the same name.
 	Channels []Channel
@@ -80,8 +84,7 @@ func (t TLS) On() bool { return t.Cert != "" }
 
 // Limits bound what clients can take. All are at least 1.
 type Limits struct {
-	Connections int
-	// PerUser and PerSession have no effect until there are sessions.
+	Connections         int
 	PerUser, PerSession int
 	PerIP               int
 	// Channels is per stream.
@@ -91,6 +94,10 @@ type Limits struct {
 	// MaxScanAudiences is per channel: those whose rule has nothing to look up, so that
 	// each costs an evaluation for every change of the table.
 	MaxScanAudiences int
+	// Lookups is how many sessions may be looked up at once.
+	Lookups int
+	// FailedPerMinute is how many refused sessions one address may send.
+	FailedPerMinute int
 }
 
 // Admin is the server for operators.
@@ -187,9 +194,11 @@ func (e *Expr) Pos(p filter.Pos) Pos { return e.scalar.at(int(p)) }
 // character, of a section its name. Lists have an entry for each item:
 // channels.orders.columns.0. For a key that the file does not have it is the
 // place of the nearest section around it.
-func (c *Config) Pos(key string) Pos {
+func (c *Config) Pos(key string) Pos { return placeOf(c.positions, key) }
+
+func placeOf(positions map[string]Pos, key string) Pos {
 	for {
-		if p, ok := c.positions[key]; ok {
+		if p, ok := positions[key]; ok {
 			return p
 		}
 		i := strings.LastIndexByte(key, '.')
@@ -223,6 +232,7 @@ func defaults() *Config {
 			Limits: Limits{
 				Connections: 50_000, PerUser: 64, PerSession: 16, PerIP: 256,
 				Channels: 64, Queue: 1 << 20, MaxScanAudiences: 10_000,
+				Lookups: 16, FailedPerMinute: 60,
 			},
 		},
 		Admin: Admin{Listen: "127.0.0.1:9090"},

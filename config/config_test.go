@@ -70,7 +70,7 @@ http:
   heartbeat: 500ms
   retry: 1.5s
   shutdown_timeout: 1m30s
-  limits: {connections: 1, per_user: 2, per_session: 3, per_ip: 4, queue: 64KiB, channels: 5, max_scan_audiences: 6}
+  limits: {connections: 1, per_user: 2, per_session: 3, per_ip: 4, queue: 64KiB, channels: 5, max_scan_audiences: 6, lookups: 7, failed_per_ip: 2/s}
   upstream: http://localhost:3000/app
 admin: {listen: "localhost:9"}
 claims:
@@ -107,7 +107,7 @@ channels:
 			AllowedOrigins: []string{"https://app.example.com", "http://localhost:3000", "https://[::1]:8443"},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 			Heartbeat:      500 * time.Millisecond, Retry: 1500 * time.Millisecond, ShutdownTimeout: 90 * time.Second,
-			Limits:   Limits{Connections: 1, PerUser: 2, PerSession: 3, PerIP: 4, Queue: 64 << 10, Channels: 5, MaxScanAudiences: 6},
+			Limits:   Limits{Connections: 1, PerUser: 2, PerSession: 3, PerIP: 4, Queue: 64 << 10, Channels: 5, MaxScanAudiences: 6, Lookups: 7, FailedPerMinute: 120},
 			Upstream: &url.URL{Scheme: "http", Host: "localhost:3000", Path: "/app"},
 		},
 		Admin: Admin{Listen: "localhost:9"},
@@ -180,23 +180,51 @@ func TestWarnings(t *testing.T) {
 		"all is well": {head + `claims: {}
 channels:
   orders: {table: orders, allow: public}`, nil},
-		"nobody": {head + `channels:
+		"nobody": {head + `auth: [{anonymous: {}}]
+channels:
   orders: {table: orders, allow: true}
   news: {table: news, allow: true}`, []string{
-			"walrelay.yaml:2:1: channels: no channel is public and there is no auth in this version: browsers get 401; only `walrelay tail --as` can subscribe, through the admin address",
+			"walrelay.yaml:3:1: channels: no channel is public and auth has only anonymous: browsers get 401; only `walrelay tail --as` can subscribe, through the admin address",
 		}},
 		"some": {head + `claims: {id: bigint, role: text}
 channels:
   orders: {table: orders, allow: row.customer_id == user.id}
   news: {table: news, allow: public}`, []string{
-			"walrelay.yaml:3:1: channels: orders is not public and there is no auth in this version: browsers get 401 there; only `walrelay tail --as` can subscribe, through the admin address",
+			"walrelay.yaml:3:1: channels: orders is not public and there is no auth: browsers get 401 there; only `walrelay tail --as` can subscribe, through the admin address",
 			"walrelay.yaml:2:28: claims.role: no rule reads it",
 		}},
 		"several": {head + `channels:
   orders: {table: orders, allow: true}
   other: {table: orders, allow: true}
   news: {table: news, allow: public}`, []string{
-			"walrelay.yaml:2:1: channels: orders, other are not public and there is no auth in this version: browsers get 401 there; only `walrelay tail --as` can subscribe, through the admin address",
+			"walrelay.yaml:2:1: channels: orders, other are not public and there is no auth: browsers get 401 there; only `walrelay tail --as` can subscribe, through the admin address",
+		}},
+		"claims that nobody can have": {head + `claims: {role: text}
+auth: [{anonymous: {claims: {role: anon}}}]
+channels:
+  orders: {table: orders, allow: user.role == "anon"}
+  news: {table: news, allow: public}`, []string{
+			"walrelay.yaml:4:1: channels: orders is not public and auth has only anonymous: browsers get 401 there; only `walrelay tail --as` can subscribe, through the admin address",
+			"walrelay.yaml:3:9: auth.0.anonymous: no rule can read these claims: public channels know no user, and the others are for users who are signed in",
+		}},
+		"claims that entries do not give": {head + `claims: {id: bigint, role: text}
+auth:
+  - preset: rails8
+  - {bearer: true, decode: jwt, algorithms: [HS256], secrets: [env:S], user: sub, claims: {id: sub}}
+  - forward: {url: "http://localhost/me", cookies: [s], headers: {role: X-Role, id: X-Id}}
+channels:
+  orders: {table: orders, allow: user.role == "anon" && user.id == row.id}`, []string{
+			"walrelay.yaml:4:5: auth.0: rules read user.role, which this entry does not give: it is null for its users; name it under claims",
+			"walrelay.yaml:5:5: auth.1: rules read user.role, which this entry does not give: it is null for its users; name it under claims",
+		}},
+		"claims that grow old": {head + `claims: {id: bigint}
+auth:
+  - {preset: rails8, claims: select account as id from accounts where owner = :user}
+  - {preset: laravel, claims: "select :user as id", max_stream: 5m}
+  - {preset: django}
+channels:
+  orders: {table: orders, allow: user.id == row.id}`, []string{
+			"walrelay.yaml:4:30: auth.0.claims: nothing tells when the rows change that it reads, so that open streams keep what they were allowed until max_stream (1h0m0s); name the tables under depends",
 		}},
 	} {
 		var got []string
@@ -456,7 +484,9 @@ func withValue(key, value string) string {
 	parts := strings.Split(key, ".")
 	var b strings.Builder
 	for i, p := range parts {
-		b.WriteString(strings.Repeat("  ", i))
+		if i == 0 || parts[i-1] < "0" || parts[i-1] > "9" {
+			b.WriteString(strings.Repeat("  ", i))
+		}
 		if p >= "0" && p <= "9" {
 			b.WriteString("- ")
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -146,6 +147,9 @@ func kindName(n *yaml.Node) string {
 func (r *reader) lint(n *yaml.Node, key string) {
 	inChannels := key == "channels" || strings.HasPrefix(key, "channels.")
 	switch {
+	case (n.Style&yaml.TaggedStyle != 0 || r.src.startsWith(n, "!")) && ofSecrets(key):
+		r.reject(n, key, "begins with a YAML tag and is no reference to a secret; write env:NAME or file:PATH (what stands there is not shown)")
+		return
 	case n.Style&yaml.TaggedStyle != 0 || r.src.startsWith(n, "!"):
 		r.reject(n, key, "%s is read as a YAML tag and not as a value; put the whole value in quotes", r.rest(n))
 		return
@@ -164,6 +168,12 @@ func (r *reader) lint(n *yaml.Node, key string) {
 			r.lint(item, join(key, itoa(i)))
 		}
 	}
+}
+
+// ofSecrets reports whether a key is one of the references to secrets: somebody may have
+// written the secret itself there.
+func ofSecrets(key string) bool {
+	return slices.ContainsFunc(strings.Split(key, "."), func(part string) bool { return part == "secrets" || part == "encryption" })
 }
 
 func (r *reader) lintMapping(n *yaml.Node, key string) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/walrelay/walrelay/auth"
 )
 
 func example(t *testing.T) []byte {
@@ -28,9 +30,19 @@ func TestExampleHasTheDefaults(t *testing.T) {
 		t.Errorf("%d channels", len(c.Channels))
 	}
 	want := defaults()
-	want.File, want.Postgres.URL, want.Channels, want.Claims, want.Warnings = c.File, c.Postgres.URL, c.Channels, c.Claims, c.Warnings
+	want.File, want.Postgres.URL, want.Channels, want.Claims, want.Auth, want.Warnings = c.File, c.Postgres.URL, c.Channels, c.Claims, c.Auth, c.Warnings
 	if diff := cmp.Diff(want, c, sameConfig); diff != "" {
 		t.Errorf("(-defaults +example):\n%s", diff)
+	}
+	session, forward := *c.Auth[0].Session, *c.Auth[1].Forward
+	fillDefaults(&session)
+	lean := auth.SessionEntry{Store: session.Store}
+	fillDefaults(&lean)
+	if session.Timezone != lean.Timezone || session.MaxStream != lean.MaxStream || session.Revalidate != lean.Revalidate || session.NegativeTTL != lean.NegativeTTL {
+		t.Errorf("a session's defaults: %+v, want those of %+v", session, lean)
+	}
+	if forward.Timeout != defaultForwardTimeout || forward.MaxStream != statelessMaxStream || !forward.PassSetCookie || forward.Bearer {
+		t.Errorf("a forward's defaults: %+v", forward)
 	}
 	if c.Channels[0].JSON != (JSON{}) {
 		t.Errorf("json: %v", c.Channels[0].JSON)
@@ -50,7 +62,7 @@ func TestExampleIsComplete(t *testing.T) {
 			t.Errorf("the key %s is not in the example", key)
 		}
 	}
-	for _, key := range []string{"auth", "nats"} {
+	for _, key := range []string{"nats"} {
 		at := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(strings.TrimSpace(l), "# "+key+":") })
 		if at < 0 {
 			t.Errorf("%s is not in the example", key)
@@ -66,6 +78,6 @@ func TestExampleIsComplete(t *testing.T) {
 // documents reports whether a line of the example has the key, set or commented
 // out, alone or within braces.
 func documents(line, key string) bool {
-	line = strings.TrimPrefix(strings.TrimSpace(line), "# ")
+	line = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(line), "# "), "- ")
 	return strings.HasPrefix(line, key+":") || strings.Contains(line, "{"+key+":") || strings.Contains(line, ", "+key+":")
 }

@@ -6,10 +6,6 @@ package config
 
 // notYet are the keys, with * for the name of a channel.
 var notYet = map[string]string{
-	"auth": "sessions are not in this version yet; remove the key. " +
-		"Channels that are not public can be read through the admin address only (walrelay tail --as)",
 	"log.nats": "a log shared by several nodes is not in this version yet; remove the key. " +
 		"Refusing to start, because this node would keep a log of its own",
-	"http.limits.lookups":       "session look-ups are not in this version yet; remove the key",
-	"http.limits.failed_per_ip": "session look-ups are not in this version yet; remove the key",
 }

@@ -15,8 +15,10 @@ func (r *reader) read(data []byte) *Config {
 	r.http(top.section("http"), &c.HTTP)
 	r.admin(top.section("admin"), c)
 	c.Claims = r.claims(top.section("claims"))
+	c.Auth = r.auth(top)
 	c.Channels = r.channels(top)
 	top.done()
+	r.checkAuth(c)
 	c.Warnings = r.warnings(c)
 	return c
 }
@@ -73,6 +75,8 @@ func (r *reader) limits(s *section, l *Limits) {
 	read(s, "queue", &l.Queue, size)
 	read(s, "channels", &l.Channels, count)
 	read(s, "max_scan_audiences", &l.MaxScanAudiences, count)
+	read(s, "lookups", &l.Lookups, count)
+	read(s, "failed_per_ip", &l.FailedPerMinute, perMinute)
 	s.done()
 }
 

@@ -76,6 +76,33 @@ func count(v scalar) (int, error) {
 	return int(n), nil
 }
 
+var rateForm = regexp.MustCompile(`^([0-9]{1,9})/(s|min|h)$`)
+
+// perMinute is a rate such as 60/min, in events per minute.
+func perMinute(v scalar) (int, error) {
+	m := rateForm.FindStringSubmatch(v.text)
+	if m == nil {
+		return 0, errors.New("must be a rate such as 60/min, 1/s or 600/h")
+	}
+	n, _ := strconv.Atoi(m[1]) // nine digits
+	switch m[2] {
+	case "s":
+		n *= 60
+	case "h":
+		if n%60 != 0 {
+			return 0, errors.New("is counted by the minute; write a multiple of 60/h")
+		}
+		n /= 60
+	}
+	switch {
+	case n == 0:
+		return 0, errors.New("must be at least 1/min; 0 would let nothing through")
+	case n > math.MaxInt32:
+		return 0, errors.New("too large")
+	}
+	return n, nil
+}
+
 var sizeForm = regexp.MustCompile(`^([0-9]+) ?([A-Za-z]*)$`)
 
 var sizeUnits = map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}

@@ -104,7 +104,7 @@ channel names
   snapshot  up to 10000 rows, by reading the whole table
 
 warning  walrelay.yaml:24:55: channels.names.where: table public.users: its replica identity does not carry column "name", which a rule reads with identity: loose: rows that leave a user's view may stay on the screen; fix: ALTER TABLE public.users REPLICA IDENTITY FULL; or, where password_digest may be large, which FULL writes to the WAL with every UPDATE: ALTER TABLE public.users ALTER COLUMN name SET NOT NULL; CREATE UNIQUE INDEX CONCURRENTLY users_identity ON public.users (id, name); ALTER TABLE public.users REPLICA IDENTITY USING INDEX users_identity;
-warning  walrelay.yaml:9:1: channels: orders, order/{order_id}, posts are not public and there is no auth in this version: browsers get 401 there; only ` + "`walrelay tail --as`" + ` can subscribe, through the admin address
+warning  walrelay.yaml:9:1: channels: orders, order/{order_id}, posts are not public and there is no auth: browsers get 401 there; only ` + "`walrelay tail --as`" + ` can subscribe, through the admin address
 warning  walrelay.yaml:11:12: channels.orders.table: public.orders has REPLICA IDENTITY FULL and 1 MiB of values out of line (total, note): every UPDATE and DELETE of such a row writes them to the WAL; fix: ALTER TABLE public.orders ALTER COLUMN team_id SET NOT NULL; CREATE UNIQUE INDEX CONCURRENTLY orders_identity ON public.orders (id, status, customer_id, team_id); ALTER TABLE public.orders REPLICA IDENTITY USING INDEX orders_identity;
 warning  walrelay.yaml:15:5: channels.orders.snapshot: no index of public.orders begins with team_id: the snapshot of each subscriber reads the whole table; fix: CREATE INDEX CONCURRENTLY ON public.orders (team_id);
 warning  walrelay.yaml:21:5: channels.order/{order_id}.snapshot: no index of public.events begins with order_id: the snapshot of each subscriber reads the whole table; fix: CREATE INDEX CONCURRENTLY ON public.events (order_id);
@@ -154,6 +154,7 @@ channels:
   gone: {table: ordrs, allow: row.owner == user.id}
   fine: {table: orders, columns: [id], allow: row.id == user.id}
   dear: {table: orders, columns: [id], identity: loose, allow: row.id > user.id && row.customer_id != user.id}
+auth: [{anonymous: {}}]
 `))
 	got := checked(t, r, db)
 	if got.code != 1 || got.stderr != "walrelay: check walrelay.yaml: 9 errors; serve would not start\n" {

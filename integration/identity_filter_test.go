@@ -44,6 +44,7 @@ func TestFilterByLooseIdentity(t *testing.T) {
 	db := newDatabase(t, "create table tasks (id int primary key, owner int, note text); insert into tasks values (1, 1, 'n'), (2, 2, 'n'), (3, 1, 'n')")
 	strict := `channels:
   tasks: {table: public.tasks, columns: [id, note], allow: "row.owner == 1 || row.owner == user.id"}
+auth: [{anonymous: {}}]
 `
 	r := newRelay(t, db, standard("claims: {id: bigint}\n"+strict))
 	r.wantRefused(t, `walrelay.yaml:7:\d+: channels.tasks.allow: table public.tasks: its replica identity does not carry column "owner", .*fix: ALTER TABLE public.tasks REPLICA IDENTITY FULL;`)

@@ -142,6 +142,22 @@ func TestInitBare(t *testing.T) {
 // shopConfig is what init writes of shopSchema, from the claims on.
 const shopConfig = ` {id: bigint}
 
+# Who is signed in, from the application's own session: uncomment the line of its framework.
+# config.example.yaml has every key, docs/sessions/ a page for each framework, and
+# "walrelay auth explain" prints what a preset fills in. The table of the sessions cannot have
+# a channel: remove it below.
+auth:
+  # - {preset: express-passport, secrets: [env:SESSION_SECRET]}
+  # - {preset: django, secrets: [env:DJANGO_SECRET_KEY]}
+  # - {preset: rails8, secrets: [env:SECRET_KEY_BASE]}
+  # - {preset: devise, cookie: _APP_session, secrets: [env:SECRET_KEY_BASE]}
+  # - {preset: laravel, cookie: laravel_session, secrets: [env:APP_KEY]}
+  # - {preset: phoenix, cookie: _APP_key, salt: SIGNING_SALT, secrets: [env:SECRET_KEY_BASE]}
+  # - {preset: authjs}
+  # - {preset: better-auth, secrets: [env:BETTER_AUTH_SECRET]}
+  # - forward: {url: "http://127.0.0.1:3000/api/me", cookies: [COOKIE], user: id}
+  - anonymous: {} # without a session: public channels only; until another line is there, that is everybody
+
 channels:
   gift_cards_2:
     table: public."Gift Cards"
