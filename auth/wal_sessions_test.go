@@ -136,6 +136,7 @@ func replaySteps(t *testing.T, v storeVector, e *SessionEntry, env map[string]st
 		for _, line := range step.Changes {
 			if c := parseWAL(t, rels, r.xid, v.unmarshalled(line)); c != nil {
 				words = append(words, r.play(t, c)...)
+				words = append(words, r.enterAll(t)...)
 			}
 		}
 		out = append(out, step.Step+": "+strings.Join(words, ", "))
@@ -153,6 +154,7 @@ func (r *replay) play(t *testing.T, c *change.Change) (out []string) {
 	src := r.sources[0]
 	after, before := imagesOf(t, c)
 	r.xid++
+	r.mu.Lock()
 	if src.isStore(c.Relation) {
 		if id, ok := src.identity(c.Relation, before); ok {
 			delete(r.rows, id)
@@ -165,11 +167,12 @@ func (r *replay) play(t *testing.T, c *change.Change) (out []string) {
 			r.rows[is.identity] = is
 		}
 	}
+	clear(r.asked)
+	r.mu.Unlock()
 	was := make([]string, len(r.streams))
 	for i, st := range r.streams {
 		was[i] = st.state()
 	}
-	clear(r.asked)
 	r.Observe(c)
 	for i, st := range r.streams { // at once: nothing later may be delivered
 		if is := st.state(); is != was[i] && is == endSignedOut {
@@ -178,6 +181,8 @@ func (r *replay) play(t *testing.T, c *change.Change) (out []string) {
 		}
 	}
 	time.Sleep(churn + 100*time.Millisecond)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i, st := range r.streams {
 		if n := r.asked[st.session.found.row.identity]; n > 0 {
 			out = append(out, fmt.Sprintf("%d looked up again", i+1))
@@ -186,12 +191,21 @@ func (r *replay) play(t *testing.T, c *change.Change) (out []string) {
 			out = append(out, fmt.Sprintf("%d %s", i+1, is))
 		}
 	}
-	return append(out, r.enterAll(t)...)
+	return out
 }
 
 // enterAll opens a stream for each session that has none open.
 func (r *replay) enterAll(t *testing.T) (out []string) {
-	var ids []string
+	for _, id := range r.closed() {
+		out = append(out, r.enter(t, id))
+	}
+	return out
+}
+
+// closed are the sessions of users that have no open stream.
+func (r *replay) closed() (ids []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for id, one := range r.rows {
 		open := slices.ContainsFunc(r.streams, func(st *fakeStream) bool { return st.session.found.row.identity == id && st.state() == "open" })
 		if one.user != "" && one.fits && !open {
@@ -199,25 +213,25 @@ func (r *replay) enterAll(t *testing.T) (out []string) {
 		}
 	}
 	slices.Sort(ids)
-	for _, id := range ids {
-		src := r.sources[0]
-		one := &Session{sessions: r.Sessions, entry: "auth.0", tag: r.tagOf("cookie", id), src: src, asked: question{key: []byte(id)}, streams: map[Stream]struct{}{}}
-		f, err := r.lookup(t.Context(), src, one.asked)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if admitted, err := r.admit(one, f); !admitted || err != nil {
-			t.Fatal(admitted, err)
-		}
-		st := &fakeStream{session: one}
-		if st.detach, err = one.Attach(st); err != nil {
-			t.Fatal(err)
-		}
-		r.streams = append(r.streams, st)
-		out = append(out, fmt.Sprintf("%d opens", len(r.streams)))
+	return ids
+}
+
+func (r *replay) enter(t *testing.T, id string) string {
+	src := r.sources[0]
+	one := &Session{sessions: r.Sessions, entry: "auth.0", tag: r.tagOf("cookie", id), src: src, asked: question{key: []byte(id)}, streams: map[Stream]struct{}{}}
+	f, err := r.lookup(t.Context(), src, one.asked)
+	if err != nil {
+		t.Fatal(err)
 	}
-	clear(r.asked)
-	return out
+	if admitted, err := r.admit(one, f); !admitted || err != nil {
+		t.Fatal(admitted, err)
+	}
+	st := &fakeStream{session: one}
+	if st.detach, err = one.Attach(st); err != nil {
+		t.Fatal(err)
+	}
+	r.streams = append(r.streams, st)
+	return fmt.Sprintf("%d opens", len(r.streams))
 }
 
 func (r *replay) lookup(_ context.Context, src *source, q question) (found, error) {
