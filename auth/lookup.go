@@ -50,9 +50,11 @@ type row struct {
 	user string
 	// watched is :session, a JSON object of user and watch, with its keys in order.
 	watched string
-	// partial: an unchanged TOAST value or an omitted one kept user, watched or key from
-	// being known.
+	// partial: an unchanged TOAST value kept key, user or some of watched from being known;
+	// watched is without what is not.
 	partial bool
+	// hidden: it kept the user from being known.
+	hidden bool
 }
 
 // lookups reads sessions from Postgres. Safe for concurrent use.

@@ -162,11 +162,17 @@ func (s *Sessions) rowChanged(one *Session, tx change.Tx, now row, err error) {
 		s.doubtOne(one, tx.XID)
 	case !now.fits || now.key != was.key:
 		s.revoke(one, tx, "moved")
-	case now.partial: // an unchanged TOAST value: the user and what is watched are what they were
-		s.postpone(one, now.expires)
-	case now.user == "":
+	default:
+		s.judge(one, tx, was.after(now), now)
+	}
+}
+
+// judge carries out what an UPDATE means.
+func (s *Sessions) judge(one *Session, tx change.Tx, v verdict, now row) {
+	switch v {
+	case departed:
 		s.revoke(one, tx, "signed_out")
-	case now.watched != was.watched || now.user != was.user:
+	case altered:
 		s.doubtOne(one, tx.XID)
 	default:
 		s.postpone(one, now.expires)

@@ -278,8 +278,7 @@ func TestRow(t *testing.T) {
 		{"ended", values(1, "k", signedIn, nil, "web"), with(func(r *row) { r.expires = over })},
 		{"numbers as they are written", values(1, "k", `{"passport":{"user":42},"org":1.50e2}`, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.watched = `{"org":1.50e2,"passport":{"user":42}}` })},
 		{"no HTML", values(1, "k", `{"passport":{"user":42},"org":"<&>"}`, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.watched = `{"org":"<&>","passport":{"user":42}}` })},
-		{"a payload that did not change", values(1, "k", change.Unchanged, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.partial, r.user, r.watched = true, "", `{"org":null,"passport":{"user":null}}` })},
-		{"a payload that was left out", values(1, "k", change.Omitted, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.partial, r.user, r.watched = true, "", `{"org":null,"passport":{"user":null}}` })},
+		{"a payload that did not change", values(1, "k", change.Unchanged, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.partial, r.hidden, r.user, r.watched = true, true, "", "{}" })},
 		{"a key that did not change", values(1, change.Unchanged, signedIn, "2026-11-20 00:00:00", "web"), with(func(r *row) { r.partial, r.key = true, [32]byte{} })},
 	} {
 		got, err := s.row(passportTable, c.tuple)
@@ -310,6 +309,8 @@ func TestRowRefuses(t *testing.T) {
 		"a list":             {passportTable, values(1, "k", `["supersecret"]`, "2026-11-20 00:00:00", "web")},
 		"a broken time":      {passportTable, values(1, "k", "{}", "supersecret", "web")},
 		"a time left out":    {passportTable, values(1, "k", "{}", change.Omitted, "web")},
+		"a payload left out": {passportTable, values(1, "k", change.Omitted, "2026-11-20 00:00:00", "web")},
+		"a key left out":     {passportTable, values(1, change.Omitted, "{}", "2026-11-20 00:00:00", "web")},
 		"where not sent":     {passportTable, values(1, "k", "{}", "2026-11-20 00:00:00", change.Unchanged)},
 		"a payload too deep": {passportTable, values(1, "k", strings.Repeat("[", 100), "2026-11-20 00:00:00", "web")},
 	} {
@@ -322,6 +323,47 @@ func TestRowRefuses(t *testing.T) {
 	}
 	if got, err := s.row(s.bound.Load().store.rel, values(1, "k", "{}", "web")); err == nil {
 		t.Errorf("a row of a table that does not fit: %+v", got)
+	}
+}
+
+// TestAfter: an UPDATE is judged by what it carries, also where it leaves out a large value.
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	rel := table(10, "session", "*id:int", "user_id:int", "org:int", "sess:json", "note:text")
+	e := &SessionEntry{Cookies: []string{"sid"}, Decode: "plain", User: "user_id",
+		Store: &Store{Schema: "public", Table: "session", Key: "id", Data: &Data{Column: "sess", Format: "json"}, Watch: []string{"org", "role", "note"}}}
+	const unchanged = change.Unchanged
+	for _, c := range []struct {
+		name  string
+		user  string
+		tuple []change.Value
+		want  verdict
+	}{
+		{"the same", "user_id", values(1, 42, 7, `{"role":"a","x":1}`, "n"), unaltered},
+		{"another user", "user_id", values(1, 43, 7, `{"role":"a"}`, "n"), altered},
+		{"another path", "user_id", values(1, 42, 7, `{"role":"b"}`, "n"), altered},
+		{"another column", "user_id", values(1, 42, 8, `{"role":"a"}`, "n"), altered},
+		{"nobody", "user_id", values(1, nil, 7, `{"role":"a"}`, "n"), departed},
+		{"a large payload stays", "user_id", values(1, 42, 7, unchanged, "n"), unaltered},
+		{"nobody, a large payload stays", "user_id", values(1, nil, 7, unchanged, "n"), departed},
+		{"another user, a large payload stays", "user_id", values(1, 43, 7, unchanged, "n"), altered},
+		{"another column, a large payload stays", "user_id", values(1, 42, 8, unchanged, "n"), altered},
+		{"another path, a large column stays", "user_id", values(1, 42, 7, `{"role":"b"}`, unchanged), altered},
+		{"a large column stays", "user_id", values(1, 42, 7, `{"role":"a"}`, unchanged), unaltered},
+		{"a path is the user: a large payload stays", "role", values(1, 42, 7, unchanged, "n"), unaltered},
+		{"a path is the user: another column, a large payload stays", "role", values(1, 42, nil, unchanged, "n"), altered},
+		{"a path is the user: nobody", "role", values(1, 42, 7, `{}`, unchanged), departed},
+	} {
+		e.User = c.user
+		s := learned(t, e, rel)
+		was, err := s.row(rel, values(1, 42, 7, `{"role":"a"}`, "n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := s.row(rel, c.tuple)
+		if got := was.after(now); err != nil || got != c.want {
+			t.Errorf("%s: %v %v, want %v", c.name, got, err, c.want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ const inCookie = "\x00cookie"
 
 var (
 	errIdentity = errors.New("a row of the store came without its identity")
-	errWhere    = errors.New("a column of where was not sent")
+	errUnsent   = errors.New("a column of the store was not sent")
 )
 
 // project makes of a tuple what matters of it, wherever it comes from. cookie is the payload
@@ -32,12 +33,10 @@ func (s *source) project(st *storeTable, values []change.Value, cookie map[strin
 		return r, v, errIdentity
 	}
 	r.identity = string(id)
-	if key := values[st.key]; key.Kind == change.Text {
-		r.key = keySum(key.Text)
-	} else if key.Kind != change.Null {
-		r.partial = true
-	}
 	var err error
+	if r.key, r.partial, err = keyOf(values[st.key]); err != nil {
+		return r, v, err
+	}
 	if r.fits, err = s.fits(st, values); err != nil {
 		return r, v, err
 	}
@@ -47,6 +46,19 @@ func (s *source) project(st *storeTable, values []change.Value, cookie map[strin
 		}
 	}
 	return s.projectPayload(st, r, v, now)
+}
+
+// keyOf is the key's sum; partial: it is an unchanged TOAST value.
+func keyOf(v change.Value) (sum [32]byte, partial bool, err error) {
+	switch v.Kind {
+	case change.Text:
+		return keySum(v.Text), false, nil
+	case change.Null:
+		return sum, false, nil
+	case change.Unchanged:
+		return sum, true, nil
+	}
+	return sum, false, errUnsent
 }
 
 // projectPayload adds what is in the column with the data.
@@ -61,11 +73,14 @@ func (s *source) projectPayload(st *storeTable, r row, v view, now time.Time) (r
 		v.unknown, own.unknown = !known, !known
 		r.expires = earlier(r.expires, d.expires)
 	}
-	var complete bool
-	if r.watched, complete = own.watched(); !complete {
-		r.partial = true
+	if own.unsent() {
+		return r, v, errUnsent
 	}
-	r.user, _ = own.text(st.user)
+	var complete, known bool
+	r.watched, complete = own.watched()
+	r.user, known = own.text(st.user)
+	r.hidden = !known
+	r.partial = r.partial || !complete
 	if st.elsewhere {
 		r.user = inCookie
 	}
@@ -77,9 +92,11 @@ func (s *source) openData(st *storeTable, v change.Value, now time.Time) (d deco
 	switch v.Kind {
 	case change.Null:
 		return decoded{}, true, nil
+	case change.Unchanged:
+		return decoded{}, false, nil
 	case change.Text:
 	default:
-		return decoded{}, false, nil
+		return decoded{}, false, errUnsent
 	}
 	data := v.Text
 	if st.binary {
@@ -114,8 +131,48 @@ func (s *source) fits(st *storeTable, values []change.Value) (bool, error) {
 			}
 			fits = fits && spelling(t, string(v.Text)) == spelling(t, want)
 		default:
-			return false, errWhere
+			return false, errUnsent
 		}
 	}
 	return fits, nil
+}
+
+// verdict is what an UPDATE of its row means for a session.
+type verdict int
+
+const (
+	// unaltered: claims are what they were.
+	unaltered verdict = iota
+	// altered: claims must be read again.
+	altered
+	// departed: nobody is signed in any more.
+	departed
+)
+
+// after judges the row as an UPDATE has left it. What the stream does not carry has not
+// changed.
+func (was *row) after(now row) verdict {
+	switch {
+	case !now.hidden && now.user == "":
+		return departed
+	case !now.hidden && now.user != was.user:
+		return altered
+	case now.watched == was.watched, now.partial && within(now.watched, was.watched):
+		return unaltered
+	}
+	return altered
+}
+
+// within reports whether an object has all that another has, each as it is written.
+func within(part, whole string) bool {
+	var p, w map[string]json.RawMessage
+	if json.Unmarshal([]byte(part), &p) != nil || json.Unmarshal([]byte(whole), &w) != nil {
+		return false
+	}
+	for name, value := range p {
+		if other, ok := w[name]; !ok || string(other) != string(value) {
+			return false
+		}
+	}
+	return true
 }

@@ -44,13 +44,26 @@ func (v view) text(f field) (text string, known bool) {
 	return text, known
 }
 
-// watched is the JSON of the watched fields, and whether all are known. A column stands
-// under its name, what a path leads to at the path.
+// unsent: a watched column was not sent, for another reason than that it has not changed.
+func (v view) unsent() bool {
+	for _, f := range v.table.watched {
+		if f.column >= 0 && (v.values[f.column].Kind == change.Missing || v.values[f.column].Kind == change.Omitted) {
+			return true
+		}
+	}
+	return false
+}
+
+// watched is the JSON of the watched fields that are known, and whether all are. A column
+// stands under its name, what a path leads to at the path.
 func (v view) watched() (text string, complete bool) {
 	tree, complete := branch{}, true
 	for _, f := range v.table.watched {
 		value, known := v.value(f)
-		complete = complete && known
+		if !known {
+			complete = false
+			continue
+		}
 		if f.column >= 0 {
 			tree[f.name] = value
 		} else if !tree.put(strings.Split(f.name, "."), value) {
