@@ -188,7 +188,7 @@ func (x *explanation) found(e *entry, f found) {
 
 // claims shows them as rules see them.
 func (x *explanation) claims(key string, claims []byte) bool {
-	if _, err := filter.ParseClaims(x.s.o.Declared, claims); err != nil {
+	if _, err := filter.ParseClaims(x.s.declared(), claims); err != nil {
 		x.add(key, "claims", false, "%s: compare claims: in the configuration", err)
 		return false
 	}

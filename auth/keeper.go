@@ -117,7 +117,7 @@ func (s *Sessions) hear(following bool) {
 		s.deaf = now
 	case now.Sub(s.deaf) >= deafFor:
 		for one := range s.index.all {
-			if one.src.hears() {
+			if one.src != nil && one.src.hears() {
 				s.end(one, endUnavailable, "deaf")
 			}
 		}

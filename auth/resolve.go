@@ -207,7 +207,7 @@ var errDeaf = errors.New("replication does not follow: nobody would hear of a lo
 // admit puts a session into the index, unless what was found may be out of date: then it
 // reports false.
 func (s *Sessions) admit(one *Session, f found) (bool, error) {
-	values, err := filter.ParseClaims(s.o.Declared, f.claims)
+	values, err := filter.ParseClaims(s.declared(), f.claims)
 	if err != nil {
 		s.log.Warn("a user's claims are not what the configuration declares: refused", "entry", one.entry, "cause", err)
 		return false, refuse(BadClaims, "the claims are not of their types, or one that is required is missing")
@@ -264,7 +264,7 @@ func (s *Sessions) ask(r *http.Request, c Client, e *entry) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	values, err := filter.ParseClaims(s.o.Declared, f.claims)
+	values, err := filter.ParseClaims(s.declared(), f.claims)
 	if err != nil {
 		s.log.Warn("a user's claims are not what the configuration declares: refused", "entry", e.Key, "cause", err)
 		return nil, refuse(BadClaims, "the claims are not of their types, or one that is required is missing")

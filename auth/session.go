@@ -83,6 +83,9 @@ func (s *Session) Attach(st Stream) (detach func(), err error) {
 		st.Pause(true)
 	}
 	s.streams[st] = struct{}{}
+	if s.over == "" {
+		all.index.all[s] = struct{}{} // those that are not looked up again are known by their streams
+	}
 	return func() { all.detach(s, st) }, nil
 }
 
@@ -94,6 +97,9 @@ func (s *Sessions) detach(one *Session, st Stream) {
 	if len(one.streams) == 0 {
 		one.idle = s.now()
 		s.wind(one)
+		if one.src == nil {
+			delete(s.index.all, one)
+		}
 	}
 }
 

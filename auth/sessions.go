@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -241,6 +242,26 @@ func (s *Sessions) SetSecrets() error {
 	clear(s.index.cookies)
 	s.refused.Purge()
 	return errors.Join(problems...)
+}
+
+// SetDeclared takes in other claims, at a reload: sessions end, and come back with them.
+func (s *Sessions) SetDeclared(declared []filter.Claim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.EqualFunc(s.o.Declared, declared, func(a, b filter.Claim) bool { return reflect.DeepEqual(a, b) }) {
+		return
+	}
+	s.o.Declared = declared
+	for one := range s.index.all {
+		s.end(one, endClaims, "declared")
+	}
+}
+
+// declared are the claims that rules know now.
+func (s *Sessions) declared() []filter.Claim {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.o.Declared
 }
 
 // tagOf is the tag of parts in a domain.

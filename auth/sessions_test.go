@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -461,6 +462,28 @@ func TestPolled(t *testing.T) {
 		st.is(t, "open")
 		time.Sleep(11 * time.Second)
 		st.is(t, "signed_out")
+	})
+}
+
+// TestReload: other claims end sessions, other secrets only the cookies that they sealed.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		st := w.enter("sid=t-ada")
+		w.SetDeclared(slices.Clone(w.o.Declared))
+		if err := w.SetSecrets(); err != nil {
+			t.Error(err)
+		}
+		st.is(t, "open")
+		again, err := w.come("sid=t-ada")
+		if err != nil || again == st.session || w.queries() != 2 {
+			t.Errorf("after other secrets a cookie is opened afresh: %v after %d look-ups", err, w.queries())
+		}
+		w.commit(deleteSession(bobs), setRole("bob", "user"))
+		st.is(t, "open")
+		w.SetDeclared(w.o.Declared[:1])
+		st.is(t, "claims_changed")
+		w.enter("sid=t-ada").is(t, "open")
 	})
 }
 
