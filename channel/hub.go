@@ -103,9 +103,22 @@ func New(o Options) *Hub {
 	if o.MaxScans <= 0 {
 		o.MaxScans = 10_000
 	}
-	h := &Hub{events: o.Log, snapshots: o.Snapshots, queueLimit: o.QueueBytes, maxScans: o.MaxScans, altered: o.Altered, aheadWait: o.AheadWait, following: o.Following, log: o.Logger,
-		renewSlots: make(chan struct{}, maxRenewals), recent: &recent{events: o.Log},
-		views: map[string]*view{}, members: map[*Subscriber]struct{}{}, scans: map[*Rule]int{}, renewing: map[*view]*renewals{}}
+	h := &Hub{
+		events:     o.Log,
+		snapshots:  o.Snapshots,
+		queueLimit: o.QueueBytes,
+		altered:    o.Altered,
+		maxScans:   o.MaxScans,
+		aheadWait:  o.AheadWait,
+		following:  o.Following,
+		log:        o.Logger,
+		recent:     &recent{events: o.Log},
+		renewSlots: make(chan struct{}, maxRenewals),
+		views:      map[string]*view{},
+		members:    map[*Subscriber]struct{}{},
+		scans:      map[*Rule]int{},
+		renewing:   map[*view]*renewals{},
+	}
 	h.stats.init()
 	h.rules = h.prepared(o.Rules, nil)
 	return h
