@@ -56,13 +56,7 @@ func (c *checker) row(n *Row) (operand, bool) {
 // slot is the operand for n, which shares a slot with all that are written alike.
 func (c *checker) slot(n Node, s slot) operand {
 	s.expr = n.String()
-	i, ok := c.slotOf[s.expr]
-	if !ok {
-		i = len(c.slots)
-		c.slots = append(c.slots, s)
-		c.slotOf[s.expr] = i
-	}
-	return operand{source: fromRow, index: int32(i), written: &written{s.typ, n}}
+	return operand{source: fromRow, index: indexOf(c.slotOf, &c.slots, s.expr, s), written: &written{s.typ, n}}
 }
 
 // path resolves text(row.column.key).
@@ -106,13 +100,18 @@ func (c *checker) lower(n *Call) (operand, bool) {
 // bind is the operand for n, which shares a value with all that are written alike.
 func (c *checker) bind(n Node, b bound) operand {
 	b.expr = n.String()
-	i, ok := c.boundOf[b.expr]
+	return operand{source: fromBinding, index: indexOf(c.boundOf, &c.bound, b.expr, b), written: &written{b.typ, n}}
+}
+
+// indexOf is the place of x in list, to which it is added when none is known that is written so.
+func indexOf[T any](known map[string]int, list *[]T, expr string, x T) int32 {
+	i, ok := known[expr]
 	if !ok {
-		i = len(c.bound)
-		c.bound = append(c.bound, b)
-		c.boundOf[b.expr] = i
+		i = len(*list)
+		*list = append(*list, x)
+		known[expr] = i
 	}
-	return operand{source: fromBinding, index: int32(i), written: &written{b.typ, n}}
+	return int32(i)
 }
 
 func (c *checker) user(n *User) (operand, bool) {
