@@ -14,15 +14,20 @@
 // wrong types, empty values and YAML tags are problems; so are anchors, aliases
 // and merge keys under channels, where a value must stand where it is read.
 // Rules must be there and say something: `allow` missing or empty is a problem, and so
-// are claims that are not declared and parameters that nothing binds. Values that a
+// are claims that are not declared and parameters that nothing binds. So must auth: a file
+// without it and without a public channel is a problem, and so is a channel on a table of
+// sessions. Config.Auth has presets and defaults filled in. Values that a
 // later version will understand (see notyet.go) are refused, not ignored. What a person
 // should know of a valid file is in Config.Warnings.
 //
 // ${NAME} and ${NAME:-default} are replaced in values (not in keys) after YAML
 // has been parsed, and the result is never parsed again, neither as YAML nor as
 // an expression: `where` and `allow` are not expanded, so that what may be seen
-// is decided by the file alone. The default applies when the variable is unset
+// is decided by the file alone; nor is claims SQL. The default applies when the variable is unset
 // or empty. $$ gives a $; a $ before anything else stands for itself.
+//
+// Secrets of auth are references only, which this package does not follow. What stands
+// where a reference should be is never quoted: it may be the secret.
 //
 // No error quotes what a variable held, and what errors quote from the file is
 // stripped of anything that looks like a connection string, so that passwords do
