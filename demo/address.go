@@ -52,6 +52,16 @@ func chooseAddresses(ctx context.Context, listen string, s *screen) (a addresses
 	return a, err
 }
 
+// beside is the page under another name of this machine, if it has one: browsers keep
+// cookies by name, so that two users can be signed in at the same time.
+func (a addresses) beside() string {
+	host, port, err := net.SplitHostPort(a.page)
+	if err == nil && host == "localhost" {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return a.page
+}
+
 func tryListen(ctx context.Context, address string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {

@@ -18,6 +18,7 @@ func (d *demo) banner() {
 	s.line(part{bold, "walrelay demo"}, part{plain, fmt.Sprintf(": Postgres %d, a small shop with tables and writes of its own, and walrelay", d.cluster.Version())})
 	s.line()
 	entry(bold, "Page", "http://"+d.address.page+"/")
+	entry(bold, "Sign in", "http://"+d.address.page+"/list as Ada, and http://"+d.address.beside()+"/list as Grace, side by side")
 	entry(plain, "Stream", "curl -N http://"+d.address.page+"/events/orders")
 	entry(plain, "Database", "psql "+d.cluster.URL(database))
 	entry(plain, "Config", d.configFile())

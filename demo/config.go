@@ -16,10 +16,11 @@ var configText string
 var configTemplate = template.Must(template.New("walrelay.yaml").Parse(configText))
 
 // writeConfig writes the configuration that walrelay runs with.
-func writeConfig(path, databaseURL, logDir string, a addresses) error {
+// The secret of the shop's sessions is in secretFile.
+func writeConfig(path, databaseURL, logDir, secretFile string, a addresses) error {
 	var b bytes.Buffer
 	err := configTemplate.Execute(&b, map[string]string{
-		"URL": databaseURL, "LogDir": logDir, "Listen": a.public, "Upstream": "http://" + a.shop, "Admin": a.admin,
+		"URL": databaseURL, "LogDir": logDir, "Secret": "file:" + secretFile, "Listen": a.public, "Upstream": "http://" + a.shop, "Admin": a.admin,
 	})
 	if err == nil {
 		err = os.WriteFile(path, b.Bytes(), 0o600)

@@ -127,7 +127,7 @@ func (d *demo) startShop(ctx context.Context) (err error) {
 
 func (d *demo) startRelay(ctx context.Context) (err error) {
 	d.screen.say("starting walrelay…")
-	if err := writeConfig(d.configFile(), d.cluster.URL(database), filepath.Join(d.dir, "log"), d.address); err != nil {
+	if err := writeConfig(d.configFile(), d.cluster.URL(database), filepath.Join(d.dir, "log"), d.secretFile(), d.address); err != nil {
 		return err
 	}
 	if d.relay, err = d.serve(); err != nil {
