@@ -38,4 +38,6 @@ type SnapshotQuery struct {
 	// Where is a condition without values; Args are the text of its parameters, which have casts.
 	Where string
 	Args  []string
+	// Limit is the most rows to give; 0: all.
+	Limit int
 }

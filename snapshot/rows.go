@@ -93,6 +93,9 @@ func querySQL(sh *shape, q channel.SnapshotQuery) string {
 	if q.Where != "" {
 		b.WriteString(" where (" + q.Where + ")")
 	}
+	if q.Limit > 0 {
+		b.WriteString(" limit " + strconv.Itoa(q.Limit))
+	}
 	return b.String()
 }
 

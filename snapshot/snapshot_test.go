@@ -48,7 +48,7 @@ func TestQuerySQL(t *testing.T) {
 		want string
 	}{
 		{"r", channel.SnapshotQuery{Relation: rel}, `select "id", "a ""b""" from only "S"."x""; drop"`},
-		{"p", channel.SnapshotQuery{Relation: rel, Where: "a or b"}, `select "id", "a ""b""" from "S"."x""; drop" where (a or b)`},
+		{"p", channel.SnapshotQuery{Relation: rel, Where: "a or b", Limit: 5}, `select "id", "a ""b""" from "S"."x""; drop" where (a or b) limit 5`},
 	} {
 		s.Kind = test.kind
 		if got := querySQL(s, test.q); got != test.want {
