@@ -34,8 +34,8 @@ func (l *logged) String() string {
 
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// declare makes claims of "name type".
-func declare(tb testing.TB, claims ...string) []filter.Claim {
+// declareClaims makes claims of "name type".
+func declareClaims(tb testing.TB, claims ...string) []filter.Claim {
 	tb.Helper()
 	var out []filter.Claim
 	for _, c := range claims {
@@ -51,7 +51,7 @@ func declare(tb testing.TB, claims ...string) []filter.Claim {
 
 // forwardDeclared are what the entries of these tests may claim.
 func forwardDeclared(tb testing.TB) []filter.Claim {
-	return declare(tb, "id bigint", "name text", "org bigint", "roles text[]", "teams bigint[]", "staff bool", "flags bool[]")
+	return declareClaims(tb, "id bigint", "name text", "org bigint", "roles text[]", "teams bigint[]", "staff bool", "flags bool[]")
 }
 
 // application is a server that answers every question with f and remembers the questions.

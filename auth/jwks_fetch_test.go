@@ -122,14 +122,21 @@ type fetching struct {
 	stop    func()
 }
 
-// fetchFrom runs a fetcher of i until the test, or stop, ends it.
-func fetchFrom(t *testing.T, i http.RoundTripper) *fetching {
+// idleFetcher is a fetcher of i that does not run, and its log.
+func idleFetcher(t *testing.T, i http.RoundTripper) (*keyFetcher, *logged) {
 	t.Helper()
 	log := &logged{}
 	f, err := newKeyFetcher(&url.URL{Scheme: "https", Host: "issuer.example", Path: "/keys"}, &http.Client{Transport: i}, time.Now, log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f, log
+}
+
+// fetchFrom runs a fetcher of i until the test, or stop, ends it.
+func fetchFrom(t *testing.T, i http.RoundTripper) *fetching {
+	t.Helper()
+	f, log := idleFetcher(t, i)
 	d, err := newDecoder("jwt", decodeOptions{keys: f, algorithms: []string{"EdDSA"}, audience: []string{"app"}})
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +154,7 @@ func fetchFrom(t *testing.T, i http.RoundTripper) *fetching {
 	return &fetching{keyFetcher: f, decoder: d, log: log, stop: stop}
 }
 
-// now decodes with the keys in hand.
+// decodes with the keys in hand.
 func (f *fetching) decodes(text string) error {
 	_, err := f.decoder.decode(cookie{value: text}, time.Now())
 	return err
@@ -159,8 +166,8 @@ func (f *fetching) fresh(t *testing.T, text string) error {
 	return err
 }
 
-// want fails unless err is a refusal for reason; "": none; "later": a *NotReadyError.
-func want(t *testing.T, what string, err error, reason Reason) {
+// wantRefusal fails unless err is a refusal for reason; "": none; "later": a *NotReadyError.
+func wantRefusal(t *testing.T, what string, err error, reason Reason) {
 	t.Helper()
 	var later *NotReadyError
 	switch {
@@ -176,8 +183,8 @@ func TestKeysAreFetchedAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{keys: []signingKey{one}}
 		f := fetchFrom(t, i)
-		want(t, "a token that comes at once", f.fresh(t, one.token(t)), "")
-		want(t, "a token that comes later", f.decodes(one.token(t)), "")
+		wantRefusal(t, "a token that comes at once", f.fresh(t, one.token(t)), "")
+		wantRefusal(t, "a token that comes later", f.decodes(one.token(t)), "")
 		if n := len(i.times()); n != 1 {
 			t.Errorf("%d fetches", n)
 		}
@@ -193,16 +200,16 @@ func TestKeyRotation(t *testing.T) {
 		f := fetchFrom(t, i)
 		time.Sleep(10 * time.Minute)
 		i.publish(0, one, two)
-		want(t, "the new key's token", f.fresh(t, two.token(t)), "")
-		want(t, "the old key's token", f.fresh(t, one.token(t)), "")
+		wantRefusal(t, "the new key's token", f.fresh(t, two.token(t)), "")
+		wantRefusal(t, "the old key's token", f.fresh(t, one.token(t)), "")
 		time.Sleep(10 * time.Second)
 		i.publish(0, two, three)
 		// Who was asked ten seconds ago is not asked again, so nobody knows yet.
-		want(t, "a third key's token", f.fresh(t, three.token(t)), "later")
-		want(t, "a key that has gone but is in the set", f.decodes(one.token(t)), "")
+		wantRefusal(t, "a third key's token", f.fresh(t, three.token(t)), "later")
+		wantRefusal(t, "a key that has gone but is in the set", f.decodes(one.token(t)), "")
 		time.Sleep(keysPause - 9*time.Second)
-		want(t, "the third key's token, a minute later", f.decodes(three.token(t)), "")
-		want(t, "a key that has gone", f.decodes(one.token(t)), UnknownKey)
+		wantRefusal(t, "the third key's token, a minute later", f.decodes(three.token(t)), "")
+		wantRefusal(t, "a key that has gone", f.decodes(one.token(t)), UnknownKey)
 		if n := len(i.times()); n != 3 {
 			t.Errorf("%d fetches, want 3", n)
 		}
@@ -216,11 +223,26 @@ func TestKeyRotationWithoutIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{keys: []signingKey{one}}
 		f := fetchFrom(t, i)
-		want(t, "the old key's token", f.fresh(t, one.token(t)), "")
+		wantRefusal(t, "the old key's token", f.fresh(t, one.token(t)), "")
 		time.Sleep(10 * time.Minute)
 		i.publish(0, two)
-		want(t, "the new key's token", f.fresh(t, two.token(t)), "")
-		want(t, "the old key's token", f.fresh(t, one.token(t)), UnknownKey)
+		wantRefusal(t, "the new key's token", f.fresh(t, two.token(t)), "")
+		wantRefusal(t, "the old key's token", f.fresh(t, one.token(t)), UnknownKey)
+	})
+}
+
+// Who does not wait for new keys finds them when it comes back.
+func TestUnknownKeysAreFetched(t *testing.T) {
+	t.Parallel()
+	one, two := newSigningKey(t, "one"), newSigningKey(t, "two")
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{keys: []signingKey{one}}
+		f := fetchFrom(t, i)
+		time.Sleep(10 * time.Minute)
+		i.publish(0, two)
+		wantRefusal(t, "first sight", f.decodes(two.token(t)), UnknownKey)
+		synctest.Wait()
+		wantRefusal(t, "second sight", f.decodes(two.token(t)), "")
 	})
 }
 
@@ -232,16 +254,21 @@ func TestUnknownKeysAreFinal(t *testing.T) {
 		i := &issuer{keys: []signingKey{one}}
 		f := fetchFrom(t, i)
 		time.Sleep(10 * time.Minute)
-		want(t, "first sight", f.fresh(t, gone.token(t)), UnknownKey)
-		want(t, "second sight", f.fresh(t, gone.token(t)), UnknownKey)
+		wantRefusal(t, "first sight", f.fresh(t, gone.token(t)), UnknownKey)
+		wantRefusal(t, "second sight", f.fresh(t, gone.token(t)), UnknownKey)
 		time.Sleep(30 * time.Second)
-		want(t, "half a minute later", f.fresh(t, gone.token(t)), UnknownKey)
+		wantRefusal(t, "half a minute later", f.fresh(t, gone.token(t)), UnknownKey)
 		if n := len(i.times()); n != 2 {
 			t.Errorf("%d fetches, want 2", n)
 		}
 		time.Sleep(10 * time.Minute)
+		i.publish(500)
+		wantRefusal(t, "when the issuer fails", f.fresh(t, gone.token(t)), "later")
+		wantRefusal(t, "after it has failed", f.fresh(t, gone.token(t)), "later")
+		time.Sleep(10 * time.Minute)
 		i.publish(0, one, gone)
-		want(t, "when it has come back", f.fresh(t, gone.token(t)), "")
+		time.Sleep(2 * keysPause)
+		wantRefusal(t, "when it has come back", f.decodes(gone.token(t)), "")
 	})
 }
 
@@ -260,7 +287,7 @@ func TestKeyIDStorm(t *testing.T) {
 				for n := range 200 {
 					kid := fmt.Sprintf("%d-%d", storm, n)
 					f.candidates(kid, jose.EdDSA)
-					if err := f.await(t.Context(), kid); err != nil && outcome(err) != "not ready" {
+					if err := f.await(t.Context(), kid); err != nil && outcomeOf(err) != "not ready" {
 						t.Error(err)
 					}
 					time.Sleep(time.Second)
@@ -268,7 +295,7 @@ func TestKeyIDStorm(t *testing.T) {
 			})
 		}
 		all.Wait()
-		want(t, "a good token in the storm", f.decodes(one.token(t)), "")
+		wantRefusal(t, "a good token in the storm", f.decodes(one.token(t)), "")
 		var last time.Time
 		count := 0
 		for _, at := range i.times() {
@@ -307,12 +334,19 @@ func TestKeyFetchIsShared(t *testing.T) {
 		if len(errs) > 0 {
 			t.Errorf("decided while the fetch was under way: %v", <-errs)
 		}
-		want(t, "a known key, meanwhile", f.decodes(one.token(t)), "")
-		want(t, "an unknown key, meanwhile", f.decodes(text), UnknownKey)
+		wantRefusal(t, "a known key, meanwhile", f.decodes(one.token(t)), "")
+		wantRefusal(t, "an unknown key, meanwhile", f.decodes(text), UnknownKey)
+		time.Sleep(time.Second)
+		gone := newSigningKey(t, "gone").token(t)
+		last := make(chan error, 1)
+		go func() { last <- f.fresh(t, gone) }()
+		synctest.Wait()
 		close(hold)
 		for range cap(errs) {
-			want(t, "a token that has waited", <-errs, "")
+			wantRefusal(t, "a token that has waited", <-errs, "")
 		}
+		wantRefusal(t, "a key that nobody knows", <-last, UnknownKey)
+		wantRefusal(t, "the same, again", f.fresh(t, gone), UnknownKey)
 		if n := len(i.times()); n != 2 {
 			t.Errorf("%d fetches, want 2", n)
 		}
@@ -331,12 +365,12 @@ func TestKeysAreKeptForADay(t *testing.T) {
 		text := one.token(t)
 		i.publish(503)
 		time.Sleep(keysKept - time.Second)
-		want(t, "before a day is over", f.decodes(text), "")
+		wantRefusal(t, "before a day is over", f.decodes(text), "")
 		// The issuer is away, so whether a key is good cannot be said.
-		want(t, "an unknown key", f.fresh(t, newSigningKey(t, "x").token(t)), "later")
+		wantRefusal(t, "an unknown key", f.fresh(t, newSigningKey(t, "x").token(t)), "later")
 		time.Sleep(time.Second)
-		want(t, "after a day", f.decodes(text), UnknownKey)
-		want(t, "after a day, asking", f.fresh(t, text), "later")
+		wantRefusal(t, "after a day", f.decodes(text), UnknownKey)
+		wantRefusal(t, "after a day, asking", f.fresh(t, text), "later")
 		// One line when it fails, one every ten minutes, one when the keys are too old.
 		lines := strings.Count(f.log.String(), "\n")
 		if most := int(time.Since(began)/troubleLasts) + 2; lines < 2 || lines > most {
@@ -351,7 +385,12 @@ func TestKeysAreKeptForADay(t *testing.T) {
 		}
 		i.publish(0, one)
 		time.Sleep(2 * keysPause)
-		want(t, "when the issuer is back", f.decodes(text), "")
+		wantRefusal(t, "when the issuer is back", f.decodes(text), "")
+		before := len(i.times())
+		time.Sleep(3 * keysRefresh)
+		if n := len(i.times()) - before; n > 4 {
+			t.Errorf("%d fetches in three hours when the issuer is back", n)
+		}
 		if !strings.Contains(f.log.String(), "can be fetched again") {
 			t.Error("the log does not say that it works again")
 		}
@@ -368,7 +407,7 @@ func TestKeysAreRefreshedHourly(t *testing.T) {
 		synctest.Wait()
 		i.publish(0, two)
 		time.Sleep(keysRefresh * 11 / 10)
-		want(t, "a key that was taken out", f.decodes(one.token(t)), UnknownKey)
+		wantRefusal(t, "a key that was taken out", f.decodes(one.token(t)), UnknownKey)
 		time.Sleep(98 * time.Hour)
 		times := i.times()
 		pauses := map[time.Duration]bool{}
@@ -394,18 +433,18 @@ func TestKeysOfAnIssuerThatStartsLater(t *testing.T) {
 		i := &issuer{status: 502}
 		f := fetchFrom(t, i)
 		text := one.token(t)
-		want(t, "no keys", f.fresh(t, text), "later")
+		wantRefusal(t, "no keys", f.fresh(t, text), "later")
 		time.Sleep(3 * time.Second)
 		i.publish(0, one)
 		time.Sleep(5 * time.Second)
-		want(t, "keys", f.decodes(text), "")
+		wantRefusal(t, "keys", f.decodes(text), "")
 		i2 := &issuer{status: 502}
 		f2 := fetchFrom(t, i2)
 		time.Sleep(time.Hour)
 		if n := len(i2.times()); n < 50 || n > 70 {
 			t.Errorf("%d fetches in an hour without keys", n)
 		}
-		want(t, "no keys after an hour", f2.fresh(t, text), "later")
+		wantRefusal(t, "no keys after an hour", f2.fresh(t, text), "later")
 	})
 }
 
@@ -416,25 +455,61 @@ func TestKeysWhenStopping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{keys: []signingKey{one}, hold: make(chan struct{})}
 		f := fetchFrom(t, i)
-		text := one.token(t)
+		began, text := time.Now(), one.token(t)
 		errs := make(chan error, 1)
 		go func() { errs <- f.fresh(t, text) }()
 		synctest.Wait()
 		f.stop()
-		want(t, "who waits when it stops", <-errs, "later")
-		want(t, "who comes after it has stopped", f.fresh(t, text), "later")
+		wantRefusal(t, "who waits when it stops", <-errs, "later")
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited for %v", waited)
+		}
+		time.Sleep(2 * keysPause)
+		began = time.Now()
+		wantRefusal(t, "who comes after it has stopped", f.fresh(t, text), "later")
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited for %v afterwards", waited)
+		}
 		if log := f.log.String(); log != "" {
 			t.Errorf("stopping is logged as trouble: %s", log)
 		}
 	})
+}
+
+// run may stop between being asked and asking.
+func TestKeysWhenStoppingAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i := &issuer{keys: []signingKey{one}, hold: make(chan struct{})}
-		f := fetchFrom(t, i)
+		f, _ := idleFetcher(t, &issuer{})
+		began := time.Now()
+		errs := make(chan error, 1)
+		go func() { errs <- f.await(t.Context(), "one") }()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := f.run(ctx); err != nil {
+			t.Error(err)
+		}
+		wantRefusal(t, "who waits when it stops", <-errs, "later")
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited for %v", waited)
+		}
+	})
+}
+
+// Waiting has an end, even if the issuer, or run, does not come.
+func TestKeysThatDoNotCome(t *testing.T) {
+	t.Parallel()
+	one := newSigningKey(t, "one")
+	synctest.Test(t, func(t *testing.T) {
+		f := fetchFrom(t, &issuer{hold: make(chan struct{})})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := f.decodeFresh(ctx, f.decoder, cookie{value: one.token(t)}, time.Now())
-		want(t, "who goes away", err, "later")
-		want(t, "a fetch that hangs", f.fresh(t, one.token(t)), "later")
+		wantRefusal(t, "who goes away", err, "later")
+		wantRefusal(t, "a fetch that hangs", f.fresh(t, one.token(t)), "later")
+		alone, _ := idleFetcher(t, &issuer{})
+		wantRefusal(t, "nobody fetches", alone.await(t.Context(), "one"), "later")
 	})
 }
 
@@ -456,7 +531,7 @@ func TestKeyRotationOfSupabase(t *testing.T) {
 			t.Errorf("key id %q", id)
 		}
 		out, err := f.decodeFresh(t.Context(), d, cookie{value: value}, time.Now())
-		if want(t, "the new key's session", err, ""); out.payload["sub"] != "42" {
+		if wantRefusal(t, "the new key's session", err, ""); out.payload["sub"] != "42" {
 			t.Errorf("%v", out.payload)
 		}
 	})
@@ -470,14 +545,14 @@ func TestDecodeFreshWithoutNeed(t *testing.T) {
 		i := &issuer{keys: []signingKey{one}}
 		f := fetchFrom(t, i)
 		time.Sleep(10 * time.Minute)
-		want(t, "a forged token", f.fresh(t, other.token(t)), BadSignature)
-		want(t, "no token", f.fresh(t, "x"), Malformed)
+		wantRefusal(t, "a forged token", f.fresh(t, other.token(t)), BadSignature)
+		wantRefusal(t, "no token", f.fresh(t, "x"), Malformed)
 		if n := len(i.times()); n != 1 {
 			t.Errorf("%d fetches", n)
 		}
 		var none *keyFetcher
 		_, err := none.decodeFresh(t.Context(), f.decoder, cookie{value: newSigningKey(t, "x").token(t)}, time.Now())
-		want(t, "without a fetcher", err, UnknownKey)
+		wantRefusal(t, "without a fetcher", err, UnknownKey)
 	})
 }
 
@@ -505,7 +580,7 @@ func TestHostileKeySets(t *testing.T) {
 		},
 	}
 	for _, name := range []string{"gzip bomb", "cut off", "no HTTP", "no status", "wrong header", "wrong chunk", "long header", "other protocol"} {
-		answers[name] = hostile[name]
+		answers[name] = hostileAnswers[name]
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
@@ -523,7 +598,8 @@ func TestHostileKeySets(t *testing.T) {
 				t.Fatal(err)
 			}
 			var log logged
-			f, err := newKeyFetcher(u, nil, time.Now, log.logger())
+			client := newOutbound(1, keysTimeout, nil)
+			f, err := newKeyFetcher(u, &http.Client{Transport: client.Transport}, time.Now, log.logger())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -548,13 +624,14 @@ func TestHostileKeySets(t *testing.T) {
 
 // The real client, whose connections are closed when run ends. The test must not be parallel.
 func TestKeysOverHTTP(t *testing.T) {
-	before := goleak.IgnoreCurrent()
 	one := newSigningKey(t, "one")
 	var header http.Header
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header = r.Header.Clone()
 		_, _ = w.Write(setOf([]signingKey{one}))
 	}))
+	defer server.Close()
+	before := goleak.IgnoreCurrent()
 	u, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -573,7 +650,6 @@ func TestKeysOverHTTP(t *testing.T) {
 	if err := <-done; err != nil || header.Get("User-Agent") != "walrelay" || header.Get("Accept-Encoding") != "identity" {
 		t.Errorf("run: %v; header %v", err, header)
 	}
-	server.Close()
 	goleak.VerifyNone(t, before)
 }
 
