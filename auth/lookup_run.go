@@ -209,8 +209,32 @@ func (l *look) takeClaims(rows [][][]byte) error {
 		return err
 	}
 	delete(object, checkColumn)
-	l.out.claims = marshal(object)
+	l.out.claims = marshal(exact(object))
 	return nil
+}
+
+// exactDigits are those that a float8 keeps, the number of JavaScript: a JSON number with
+// more is not believed by who reads claims, so that one of Postgres's, which is exact, must
+// be a string.
+const exactDigits = 15
+
+// exact makes strings of long numbers, at any depth.
+func exact(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if len(v) > exactDigits {
+			return v.String()
+		}
+	case []any:
+		for i := range v {
+			v[i] = exact(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = exact(v[name])
+		}
+	}
+	return v
 }
 
 // checkColumn is the column of the claims SQL that `check:` compares with. It is no claim.

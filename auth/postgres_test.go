@@ -302,6 +302,23 @@ func TestPathClaims(t *testing.T) {
 	}
 }
 
+// TestLongNumbers: numbers that a float8 would round are strings, so that they are believed.
+func TestLongNumbers(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t, sessionsDDL, "alter table sessions add big bigint default 9223372036854775807")
+	e := sessionsEntry()
+	e.Claims.SQL = "select 9223372036854775807 as big, 123456789012345 as small, array[1, 9223372036854775807] as list, 1.5 as f, jsonb_build_object('x', 9223372036854775807) as o"
+	f, err := d.postgres(t).lookup(t.Context(), d.source(t, e, nil), question{key: []byte("ada"), now: noon})
+	if want := `{"big":"9223372036854775807","f":1.5,"list":[1,"9223372036854775807"],"o":{"x":"9223372036854775807"},"small":123456789012345}`; err != nil || string(f.claims) != want {
+		t.Errorf("%s %v\nwant %s", f.claims, err, want)
+	}
+	e.Claims = ClaimSource{Paths: map[string]string{"big": "big"}}
+	f, err = d.postgres(t).lookup(t.Context(), d.source(t, e, nil), question{key: []byte("ada"), now: noon})
+	if want := `{"big":"9223372036854775807"}`; err != nil || string(f.claims) != want {
+		t.Errorf("%s %v", f.claims, err)
+	}
+}
+
 // TestWithoutStore: a cookie that holds its session, with and without SQL.
 func TestWithoutStore(t *testing.T) {
 	t.Parallel()

@@ -109,6 +109,7 @@ func marshal(v any) []byte {
 
 // pathClaims are the claims that `claims:` names by path or column.
 func (s *source) pathClaims(v view) []byte {
+	style := change.Style{BigintString: true, NumericString: true} // see exact
 	out := make(map[string]any, len(s.entry.Claims.Paths))
 	for claim, path := range s.entry.Claims.Paths {
 		f := field{name: path, column: -1}
@@ -119,7 +120,7 @@ func (s *source) pathClaims(v view) []byte {
 		}
 		value, _ := v.value(f)
 		if text, ok := value.(string); ok && f.column >= 0 {
-			value = json.RawMessage(v.table.rel.Columns[f.column].Type.AppendJSON(nil, []byte(text)))
+			value = json.RawMessage(v.table.rel.Columns[f.column].Type.AppendJSONStyle(nil, []byte(text), style))
 		}
 		out[claim] = value
 	}
