@@ -68,12 +68,13 @@ function leave() {
   log.clear();
   draw();
   $('whose').textContent = 'Shopping list';
-  show('out', told ? `signed out: the stream has ended${after}` : 'not signed in');
+  if (told) show('out', `signed out: the stream has ended${after}`, 'ended');
+  else show('out', 'not signed in');
 }
 
-function show(state, text) {
+function show(state, text, line = state) {
   document.body.dataset.state = state;
-  $('line').dataset.state = { out: 'ended' }[state] || state;
+  $('line').dataset.state = line;
   $('line-text').textContent = text;
 }
 
