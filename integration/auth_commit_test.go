@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -75,75 +76,72 @@ func wantNoneReady(t testing.TB, when string, outcomes []string) {
 func TestAuthCommitNotVisible(t *testing.T) {
 	t.Parallel()
 	cluster := newCluster(t, pgtemp.Options{Settings: map[string]string{"synchronous_commit": "local", "synchronous_standby_names": "ghost"}})
-	prepare := func(t *testing.T) (*database, *relay) {
-		t.Parallel()
-		db := newDatabaseOn(t, cluster, plainSchema)
-		return db, startAuthRelay(t, db, plainAuth.with(func(s *authSettings) { s.limits = manyFailures }).yaml())
-	}
+	db := newDatabaseOn(t, cluster, plainSchema)
+	r := startAuthRelay(t, db, plainAuth.with(func(s *authSettings) { s.limits = manyFailures }).yaml())
 
-	for _, way := range []struct{ name, sql string }{
-		{"deleted", "delete from sessions where id = 'ID'"},
-		{"signed out by an update", "update sessions set user_id = null where id = 'ID'"},
+	// The stream has told of the tables, which with stuck commits takes its time.
+	warm := r.signedIn(t, sid(db.newSession(t, 9)), "notes")
+	db.exec(t, "update users set seen = now() where id = 9")
+	warm.wantAlive(t, db, 9)
+
+	for user, sql := range map[int]string{
+		1: "delete from sessions where id = 'ID'",
+		2: "update sessions set user_id = null where id = 'ID'",
 	} {
-		t.Run(way.name, func(t *testing.T) {
-			db, r := prepare(t)
-			id, other := db.newSession(t, 1), db.newSession(t, 1)
-			s, lasting := r.signedIn(t, sid(id), "notes"), r.signedIn(t, sid(other), "notes")
-			logout := db.stuck(t, strings.ReplaceAll(way.sql, "ID", id)+"; "+lateNote)
+		t.Run(sql, func(t *testing.T) {
+			id := db.newSession(t, user)
+			s, lasting := r.signedIn(t, sid(id), "notes"), r.signedIn(t, sid(db.newSession(t, user)), "notes")
+			logout := db.stuck(t, strings.ReplaceAll(sql, "ID", id)+"; "+insertNote(user, "in the same transaction"))
 			s.wantEnd(t, "signed_out")
 			if got := db.value(t, "select count(user_id) from sessions where id = $1", id); got != "1" {
 				t.Fatal("the commit is visible: this tests nothing")
 			}
-			lasting.wantBody(t, "")
-			first := r.outcomes(t, 2, id, "notes")()
-			wantNoneReady(t, "while the commit was stuck", first)
+			lasting.wantBody(t, "in the same transaction")
+			if user == 1 { // once: walrelay waits for as long as it may take
+				wantNoneReady(t, "while the commit was stuck", r.outcomes(t, 2, id, "notes")())
+			}
 			over := r.outcomes(t, 8, id, "notes") // these are asked while it becomes visible
 			logout.release(t)
 			wantNoneReady(t, "begun while the commit was stuck", over())
 			r.wantOutcome(t, "401", sid(id), "notes")
-			lasting.wantAlive(t, db, 1)
-			t.Logf("while the commit was stuck: %q", first)
+			lasting.wantAlive(t, db, user)
 		})
 	}
 
-	t.Run("signed in", func(t *testing.T) {
-		db, r := prepare(t)
+	t.Run("sign in", func(t *testing.T) {
 		id := sessionID(t)
 		r.wantOutcome(t, "401", sid(id), "notes")
-		login := db.stuck(t, insertSession(id, 1))
+		login := db.stuck(t, insertSession(id, 3))
 		wantNoneReady(t, "before the sign-in was visible", r.outcomes(t, 2, id, "notes")())
 		login.release(t)
 		eventually(t, func() string { return differs(r.outcome(t, sid(id), "notes"), "ready") })
-		r.signedIn(t, sid(id), "notes").wantAlive(t, db, 1)
+		r.signedIn(t, sid(id), "notes").wantAlive(t, db, 3)
 	})
 
-	for _, way := range []struct{ name, sql string }{
-		{"another organisation", "update sessions set org_id = 2 where id = 'ID'"},
-		{"another role", "update users set role = 'guest' where id = 1"},
+	for user, sql := range map[int]string{
+		4: "update sessions set org_id = 2 where id = 'ID'",
+		5: "update users set role = 'guest' where id = 5",
 	} {
-		t.Run(way.name, func(t *testing.T) {
-			db, r := prepare(t)
-			id := db.newSession(t, 1, "org_id = 1")
+		t.Run(sql, func(t *testing.T) {
+			id := db.newSession(t, user, fmt.Sprintf("org_id = %d", user))
 			s := r.signedIn(t, sid(id), "team")
-			s.wantAlive(t, db, 1)
-			changed := db.stuck(t, strings.ReplaceAll(way.sql, "ID", id)+"; "+insertNote(1, "in the same transaction"))
-			db.exec(t, insertNote(1, "after it"))
+			s.wantAlive(t, db, user)
+			changed := db.stuck(t, strings.ReplaceAll(sql, "ID", id)+"; "+insertNote(user, "in the same transaction"))
+			db.exec(t, insertNote(user, "after it"))
 			changed.release(t)
-			frames := s.waitEnd(t)
-			if got := bodies(t, frames); len(got) != 0 {
-				t.Errorf("the stream got %q after the change", got)
+			if got := bodies(t, s.ended(t, "claims_changed")); len(got) != 0 {
+				t.Errorf("the stream got %q with the change or after it", got)
 			}
 		})
 	}
 
 	t.Run("nothing that matters", func(t *testing.T) {
-		db, r := prepare(t)
-		s := r.signedIn(t, sid(db.newSession(t, 1)), "notes")
-		touched := db.stuck(t, "update users set seen = now() where id = 1; "+insertNote(1, "in the same transaction"))
-		db.exec(t, insertNote(1, "after it"))
+		s := r.signedIn(t, sid(db.newSession(t, 6)), "notes")
+		touched := db.stuck(t, "update users set seen = now() where id = 6; "+insertNote(6, "in the same transaction"))
+		db.exec(t, insertNote(6, "after it"))
 		touched.release(t)
 		s.wantBody(t, "in the same transaction")
 		s.wantBody(t, "after it")
-		s.wantAlive(t, db, 1)
+		s.wantAlive(t, db, 6)
 	})
 }

@@ -126,8 +126,10 @@ const (
     depends: [{table: users, key: id}]
 `
 	notesChannels = `  notes: {table: public.notes, allow: row.user_id == user.id}
+  board: {table: public.notes, allow: row.user_id == user.id, snapshot: {max_rows: 10000}}
   desk: {table: public.notes, allow: row.org_id == user.org}
   team: {table: public.notes, allow: 'row.org_id == user.org && user.role == "member"'}
+  audit: {table: public.notes, allow: 'user.role == "admin"'}
   open: {table: public.notes, allow: public}
 `
 )

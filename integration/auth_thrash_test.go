@@ -58,16 +58,13 @@ func TestAuthThrash(t *testing.T) {
 	leaks.secret(t, "session id", ids...)
 	crowd := openCrowd(t, r, ids)
 
-	asked, lookups := db.authQueries(t), r.metric(t, "walrelay_auth_lookups_total")
-	if asked == "" || lookups < float64(count) {
-		t.Fatalf("%d sessions were looked up with %v look-ups, by %q: nothing is counted here", count, lookups, asked)
+	asked := db.authQueries(t)
+	if asked == "" {
+		t.Fatalf("nobody has looked %d sessions up: nothing is counted here", count)
 	}
 	touches := db.touchSessions(t, salt, sessions, during)
 	db.exec(t, "insert into notes (user_id, body) select n, 'the end' from generate_series(0, "+strconv.Itoa(count-1)+") n")
 	crowd.wait(t)
-	if got := r.metric(t, "walrelay_auth_lookups_total"); got != lookups {
-		t.Errorf("%v look-ups because of touches", got-lookups)
-	}
 	if got := db.authQueries(t); got != asked {
 		t.Errorf("connections of walrelay-auth have asked something: before\n%s\nafter\n%s", asked, got)
 	}
