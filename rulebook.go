@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/walrelay/walrelay/auth"
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/channel"
 	"github.com/walrelay/walrelay/config"
@@ -22,8 +24,10 @@ import (
 type ruleBook struct {
 	hub    *channel.Hub
 	source *replication.Source
-	log    *slog.Logger
-	env    config.Env
+	// sessions know who is signed in; nil: nobody ever is.
+	sessions *auth.Sessions
+	log      *slog.Logger
+	env      config.Env
 	// look asks for a look at the catalog, see watch.
 	look chan struct{} // capacity 1
 
@@ -80,11 +84,12 @@ func (b *ruleBook) learn(tables map[string]*replication.Table) error {
 	maps.Copy(known, tables)
 	tables = known
 	rules, problems, _ := compileRules(b.cfg, tables)
-	if err := problems.Err(); err != nil {
-		if !b.learned {
-			return &replication.PermanentError{Cause: err}
-		}
-		b.log.Error("a table was altered so that rules on it cannot be used", "cause", err)
+	err := errors.Join(problems.Err(), b.learnSessions(tables))
+	if err != nil && !b.learned {
+		return &replication.PermanentError{Cause: err}
+	}
+	if err != nil {
+		b.log.Error("a table was altered so that rules, or sessions, on it cannot be used", "cause", err)
 	}
 	for i := range rules {
 		c := rules[i].Channel
@@ -94,6 +99,14 @@ func (b *ruleBook) learn(tables map[string]*replication.Table) error {
 	}
 	b.setLocked(b.cfg, rules, tables)
 	return nil
+}
+
+// learnSessions takes in what the catalog says of the tables of sessions and claims.
+func (b *ruleBook) learnSessions(tables map[string]*replication.Table) error {
+	if b.sessions == nil {
+		return nil
+	}
+	return b.sessions.Learn(authRelations(b.cfg, tables))
 }
 
 func (b *ruleBook) setLocked(cfg *config.Config, rules []compiledRule, tables map[string]*replication.Table) {
@@ -121,6 +134,9 @@ func (b *ruleBook) reload(ctx context.Context) (string, error) {
 		return "", err
 	}
 	cfg := keepSettings(b.cfg, read)
+	if err := storeChannel(cfg); err != nil {
+		return "", err
+	}
 	tables, err := examine(ctx, cfg)
 	if err != nil {
 		return "", fmt.Errorf("reload %s: %w", cfg.File, err)
@@ -133,16 +149,31 @@ func (b *ruleBook) reload(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("reload %s: %w", cfg.File, located(cfg, err))
 	}
 	waits := waitingForRestart(b.cfg, read)
+	secrets := b.renewSessions(cfg)
 	b.setLocked(cfg, rules, tables)
 	report := fmt.Sprintf("%s: %d channels in force", cfg.File, len(rules))
 	if len(waits) > 0 {
 		report += "; changed, but only a restart applies it: " + strings.Join(waits, ", ")
+	}
+	if secrets != nil {
+		report += "; secrets stay as they were: " + strings.ReplaceAll(secrets.Error(), "\n", "; ")
+		b.log.Error("secrets cannot be read again; those from before stay in force", "cause", secrets)
 	}
 	for _, w := range cfg.Warnings {
 		b.log.Warn(w.Error())
 	}
 	b.log.Info("rules reloaded", "channels", len(rules), "waiting_for_restart", waits)
 	return report, nil
+}
+
+// renewSessions gives sessions the claims as they are declared now, and reads the secrets
+// again; the error says which could not be read.
+func (b *ruleBook) renewSessions(cfg *config.Config) error {
+	if b.sessions == nil {
+		return nil
+	}
+	b.sessions.SetDeclared(cfg.Claims)
+	return b.sessions.SetSecrets()
 }
 
 // examine looks at the database with the eyes of a configuration.
@@ -164,7 +195,7 @@ func examine(ctx context.Context, cfg *config.Config) (map[string]*replication.T
 }
 
 // restartOnly are the sections that only a restart applies.
-var restartOnly = []string{"Postgres", "Log", "HTTP", "Admin"}
+var restartOnly = []string{"Postgres", "Log", "HTTP", "Admin", "Auth"}
 
 // waitingForRestart are those of them that differ.
 func waitingForRestart(old, cfg *config.Config) []string {
@@ -181,7 +212,7 @@ func waitingForRestart(old, cfg *config.Config) []string {
 // keepSettings is the new configuration with the settings that are in force.
 func keepSettings(old, cfg *config.Config) *config.Config {
 	kept := *cfg
-	kept.Postgres, kept.Log, kept.HTTP, kept.Admin = old.Postgres, old.Log, old.HTTP, old.Admin
+	kept.Postgres, kept.Log, kept.HTTP, kept.Admin, kept.Auth = old.Postgres, old.Log, old.HTTP, old.Admin, old.Auth
 	return &kept
 }
 

@@ -80,20 +80,33 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	}
 	defer tables.Close()
 	var source *replication.Source
+	sessions, err := newSessions(cfg, func() bool { return source.State().Following() }, log)
+	if err != nil {
+		return err
+	}
 	hub := channel.New(channel.Options{Log: events, Rules: hubRules(book.rules, book.tables), QueueBytes: int(cfg.HTTP.Limits.Queue), MaxScans: cfg.HTTP.Limits.MaxScanAudiences,
 		Snapshots: tables, Altered: book.lookAgain, Logger: log,
 		Following: func() bool { return source.State().Following() }})
-	source = replication.New(replication.Options{
+	replicate := replication.Options{
 		Target:        target(cfg),
 		WALBudget:     cfg.Postgres.WALBudget,
 		MaxEventBytes: int(cfg.Log.MaxEventBytes),
 		Log:           sourceLog{events},
 		OnTables:      book.learn,
 		Logger:        log,
-	})
-	book.hub, book.source = hub, source
+	}
+	if sessions != nil {
+		defer sessions.Close()
+		sessions.Register(registry)
+		replicate.Watcher = sessions
+	}
+	source = replication.New(replicate)
+	book.hub, book.source, book.sessions = hub, source, sessions
 	source.Register(registry)
 	options := serverOptions(cfg, hub, events, source, registry, log)
+	if sessions != nil {
+		options.Resolver = sessions
+	}
 	options.Admin.ParseClaims, options.Admin.Reload = book.parseClaims, book.reload
 	server, err := httpapi.New(options)
 	if err != nil {
@@ -106,7 +119,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 }
 
 // run runs the parts. The first failure stops all; a drain stops the server first,
-// then the rest.
+// then the rest. Sessions are watched for as long as there are streams.
 func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *replication.Source, book *ruleBook) error {
 	g, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	behind, stopBehind := context.WithCancel(failed) // hub and source: they outlive the streams
@@ -116,6 +129,9 @@ func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *
 	context.AfterFunc(failed, stopFront)
 	g.Go(func() error { return hub.Run(behind) })
 	g.Go(func() error { return source.Run(behind) })
+	if book.sessions != nil {
+		g.Go(func() error { return book.sessions.Run(behind) })
+	}
 	g.Go(func() error { return book.hangups(behind) })
 	g.Go(func() error { return book.watch(behind) })
 	g.Go(func() error {

@@ -16,21 +16,17 @@ type place struct {
 	key string
 }
 
-// target is what the configuration asks of the database.
+// target is what the configuration asks of the database: the tables of the channels, then
+// those of sessions and claims.
 func target(cfg *config.Config) replication.Target {
 	t := replication.Target{URL: string(cfg.Postgres.URL), Slot: cfg.Postgres.Slot, Publication: cfg.Postgres.Publication}
-	index := map[[2]string]int{}
+	b := &targetBuilder{cfg: cfg, target: &t, index: map[[2]string]int{}}
 	for i := range cfg.Channels {
 		c := &cfg.Channels[i]
-		name := [2]string{c.Schema, c.Table}
-		n, ok := index[name]
-		if !ok {
-			n = len(t.Tables)
-			index[name] = n
-			t.Tables = append(t.Tables, replication.TableSpec{Schema: c.Schema, Name: c.Table, Ref: place{cfg.Pos(c.Key("table")), c.Key("table")}})
-		}
-		t.Tables[n].Uses = append(t.Tables[n].Uses, columnUses(cfg, c)...)
+		spec, _ := b.table(c.Schema, c.Table, c.Key("table"))
+		spec.Uses = append(spec.Uses, columnUses(cfg, c)...)
 	}
+	b.auth()
 	return t
 }
 
