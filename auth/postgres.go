@@ -54,6 +54,22 @@ var _ lookups = (*postgres)(nil)
 // newPostgres makes look-ups of which at most limit run at once. It connects when it is
 // first needed.
 func newPostgres(url string, limit int) (*postgres, error) {
+	cfg, err := lookupConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = int32(max(1, limit)), 0, 0
+	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = lookupIdle, lookupIdle/2
+	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // the server may have restarted
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make connection pool for sessions: %w", err)
+	}
+	return &postgres{pool: pool}, nil
+}
+
+// lookupConfig is that of a connection which looks up.
+func lookupConfig(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil { // its error quotes the URL
 		return nil, errors.New("read postgres.url: it is no connection string: postgres://USER:PASSWORD@HOST:5432/DATABASE")
@@ -66,14 +82,7 @@ func newPostgres(url string, limit int) (*postgres, error) {
 		_, err := c.Exec(ctx, "set default_transaction_read_only = on").ReadAll()
 		return err
 	}
-	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = int32(max(1, limit)), 0, 0
-	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = lookupIdle, lookupIdle/2
-	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // the server may have restarted
-	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	if err != nil {
-		return nil, fmt.Errorf("make connection pool for sessions: %w", err)
-	}
-	return &postgres{pool: pool}, nil
+	return cfg, nil
 }
 
 // close closes the connections; it waits for look-ups that run.
@@ -132,14 +141,23 @@ func connectError(err error) error {
 }
 
 // run sends statements in one go and returns the rows of each. Values are in text format.
-func run(ctx context.Context, pg *pgconn.PgConn, statements ...statement) (out [][][][]byte, err error) {
+func run(ctx context.Context, pg *pgconn.PgConn, statements ...statement) ([][][][]byte, error) {
+	out, err := runRaw(ctx, pg, statements...)
+	if err != nil {
+		return nil, serverError(ctx, err)
+	}
+	return out, nil
+}
+
+// runRaw is run with the server's own error.
+func runRaw(ctx context.Context, pg *pgconn.PgConn, statements ...statement) (out [][][][]byte, err error) {
 	pipeline := pg.StartPipeline(ctx)
 	for _, s := range statements {
 		pipeline.SendQueryParams(s.sql, s.args, nil, nil, nil)
 	}
 	if err := pipeline.Sync(); err != nil {
 		_ = pipeline.Close()
-		return nil, serverError(ctx, err)
+		return nil, err
 	}
 	for range statements {
 		rows, rerr := readRows(pipeline)
@@ -152,10 +170,7 @@ func run(ctx context.Context, pg *pgconn.PgConn, statements ...statement) (out [
 	if cerr := pipeline.Close(); err == nil {
 		err = cerr
 	}
-	if err != nil {
-		return nil, serverError(ctx, err)
-	}
-	return out, nil
+	return out, err
 }
 
 func readRows(pipeline *pgconn.Pipeline) ([][][]byte, error) {
@@ -199,15 +214,25 @@ func serverError(ctx context.Context, err error) error {
 	case pe.Code[:2] == "22":
 		return refuse(BadValue, "a value of it does not fit the database")
 	case pe.Code[:2] == "42" && pe.Where == "" && pe.InternalQuery == "":
-		return &sqlError{code: pe.Code, text: pe.Message}
+		return &sqlProblem{code: pe.Code, text: pe.Message}
 	}
-	return &sqlError{code: pe.Code, text: states[pe.Code]}
+	return &sqlProblem{code: pe.Code, text: states[pe.Code]}
 }
 
-// sqlError is a server's error without values.
-type sqlError struct{ code, text string }
+// problemOf is what the server says of a statement without values of anybody; nil: it was
+// not the server who said it.
+func problemOf(err error) *sqlProblem {
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) || len(pe.Code) != 5 {
+		return nil
+	}
+	return &sqlProblem{code: pe.Code, text: pe.Message}
+}
 
-func (e *sqlError) Error() string {
+// sqlProblem is a server's error without values.
+type sqlProblem struct{ code, text string }
+
+func (e *sqlProblem) Error() string {
 	if e.text == "" {
 		return "the statement failed (SQLSTATE " + e.code + ")"
 	}
