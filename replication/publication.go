@@ -122,7 +122,7 @@ func (p *Preflight) checkPublication(t Target) {
 	for _, spec := range t.Tables {
 		if pt := pub.table(spec); pt != nil {
 			if pt.RowFilter {
-				fs.add(Error, subject, "it has a row filter on "+spec.fullName()+": rows that leave it would vanish without an event", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
+				fs.add(Error, subject, "it has a row filter on "+spec.fullName()+": rows that leave it would vanish unseen", "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
 			}
 			if problem := p.columnListProblem(spec, pt.ColumnList); problem != "" {
 				fs.add(Error, subject, "it has a column list on "+spec.fullName()+", "+problem, "ALTER PUBLICATION "+name+" DROP TABLE "+spec.quoted()+"; walrelay adds it again without one")
