@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walrelay/walrelay/filter"
@@ -38,8 +39,9 @@ const (
 type forward struct {
 	key    string
 	entry  *ForwardEntry
-	claims []forwardClaim
 	client *http.Client
+	// claims are what is read from an answer; declare changes it.
+	claims atomic.Pointer[[]forwardClaim]
 	// timeout bounds one question, the body included.
 	timeout time.Duration
 	// log hears of what the operator can mend. Set before the first question.
@@ -51,8 +53,8 @@ type forward struct {
 
 // forwarded is an answer of somebody who is signed in.
 type forwarded struct {
-	// user is the value of `user:`; without that the claim `id`. Empty: only the status and
-	// other claims speak for the user.
+	// user is the value of `user:`; without that the claim `id`, or else all claims together:
+	// who has the same is the same. Invariant: not empty.
 	user string
 	// claims is a JSON object for filter.ParseClaims.
 	claims []byte
@@ -63,11 +65,10 @@ type forwarded struct {
 // newForward compiles an entry. key is that of the Entry, for messages. close must be
 // called after the last question.
 func newForward(key string, e *ForwardEntry, declared []filter.Claim) (*forward, error) {
-	claims, err := forwardClaims(e, declared)
-	if err := errors.Join(checkForward(e), err); err != nil {
-		return nil, fmt.Errorf("%s.forward: %w", key, err)
+	f := &forward{key: key, entry: e, timeout: e.Timeout, log: slog.New(slog.DiscardHandler), now: time.Now}
+	if err := errors.Join(f.check(), f.declare(declared)); err != nil {
+		return nil, err
 	}
-	f := &forward{key: key, entry: e, claims: claims, timeout: e.Timeout, log: slog.New(slog.DiscardHandler), now: time.Now}
 	if f.timeout <= 0 {
 		f.timeout = forwardTimeout
 	}
@@ -75,7 +76,19 @@ func newForward(key string, e *ForwardEntry, declared []filter.Claim) (*forward,
 	return f, nil
 }
 
-func checkForward(e *ForwardEntry) error {
+// declare takes in what claims are declared, whose types say how a header is read. With an
+// error it goes on as before.
+func (f *forward) declare(declared []filter.Claim) error {
+	claims, err := forwardClaims(f.entry, declared)
+	if err != nil {
+		return fmt.Errorf("%s.forward: %w", f.key, err)
+	}
+	f.claims.Store(&claims)
+	return nil
+}
+
+func (f *forward) check() error {
+	e := f.entry
 	var errs []error
 	switch {
 	case e.URL == nil || e.URL.Host == "" || e.URL.Scheme != "http" && e.URL.Scheme != "https":
@@ -86,7 +99,10 @@ func checkForward(e *ForwardEntry) error {
 	if len(e.Cookies) == 0 && !e.Bearer {
 		errs = append(errs, errors.New("cookies: name the session cookie of the application, or set bearer: true"))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%s.forward: %w", f.key, err)
+	}
+	return nil
 }
 
 // close closes idle connections.

@@ -74,19 +74,26 @@ func (f *forward) read(a answer) (forwarded, error) {
 	if err != nil {
 		return forwarded{}, err
 	}
-	claims, err := f.claimsOf(user, payload, a.header)
+	claims, err := f.claimsOf(payload, a.header)
 	if err != nil {
 		return forwarded{}, err
 	}
-	out := forwarded{user: user}
-	if f.entry.User == "" {
-		out.user, _ = textOf(claims["id"])
-	}
+	text, err := json.Marshal(claims)
+	out := forwarded{claims: text, user: userOf(user, claims["id"], string(text))}
 	if f.entry.PassSetCookie {
 		out.setCookies = settable(a.header["Set-Cookie"])
 	}
-	out.claims, err = json.Marshal(claims)
 	return out, err
+}
+
+// userOf is the first value that is a text.
+func userOf(values ...any) string {
+	for _, v := range values {
+		if text, ok := textOf(v); ok && text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 // payload is the JSON of the body; nil where nothing is read from it, and of an empty one,
@@ -118,19 +125,18 @@ func uncoded(codings []string) bool {
 	return true
 }
 
-// user is the value of `user:`. Auth.js answers {} and better-auth null, with 200, when
-// nobody is signed in.
-func (f *forward) user(payload any) (string, error) {
+// user is the value of `user:`, a string or a number; nil of entries without. Auth.js answers
+// {} and better-auth null, with 200, when nobody is signed in.
+func (f *forward) user(payload any) (any, error) {
 	if f.entry.User == "" {
-		return "", nil
+		return nil, nil
 	}
 	v, _ := at(payload, f.entry.User)
 	if v == nil || v == false || v == "" {
-		return "", ErrNoSession
+		return nil, ErrNoSession
 	}
-	text, ok := textOf(v)
-	if !ok {
-		return "", errAnswerUser
+	if _, ok := textOf(v); !ok {
+		return nil, errAnswerUser
 	}
-	return text, nil
+	return v, nil
 }

@@ -1,11 +1,13 @@
 package auth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,7 +20,13 @@ type forwardClaim struct {
 	// from is a path of the body, or the canonical name of a header.
 	from   string
 	header bool
-	typ    filter.Type
+	// user: the entry names no claims, this is the user's id.
+	user bool
+	typ  filter.Type
+}
+
+func indexClaim(declared []filter.Claim, name string) int {
+	return slices.IndexFunc(declared, func(c filter.Claim) bool { return c.Name == name })
 }
 
 // forwardClaims are those of an entry, by name.
@@ -32,11 +40,17 @@ func forwardClaims(e *ForwardEntry, declared []filter.Claim) ([]forwardClaim, er
 		return nil, errors.New("claims: must be paths of the answer's JSON, or headers")
 	case e.User == "" && len(sources) == 0:
 		return nil, errors.New("user: is missing; name the path of the user's id in the answer")
+	case len(sources) == 0:
+		id := forwardClaim{name: "id", from: e.User, user: true}
+		if i := indexClaim(declared, "id"); i >= 0 {
+			id.typ = declared[i].Type
+		}
+		return []forwardClaim{id}, nil
 	}
 	var errs []error
 	var out []forwardClaim
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
-		i := slices.IndexFunc(declared, func(c filter.Claim) bool { return c.Name == name })
+		i := indexClaim(declared, name)
 		if i < 0 {
 			errs = append(errs, fmt.Errorf("claims.%s: is not declared; add it to claims: with its type", name))
 			continue
@@ -52,12 +66,10 @@ func forwardClaims(e *ForwardEntry, declared []filter.Claim) ([]forwardClaim, er
 
 // claimsOf reads the claims. What the answer does not have is missing, and so null for the
 // rules. Numbers keep their digits.
-func (f *forward) claimsOf(user string, payload any, h http.Header) (map[string]any, error) {
-	if len(f.claims) == 0 {
-		return map[string]any{"id": user}, nil
-	}
-	claims := make(map[string]any, len(f.claims))
-	for _, c := range f.claims {
+func (f *forward) claimsOf(payload any, h http.Header) (map[string]any, error) {
+	list := *f.claims.Load()
+	claims := make(map[string]any, len(list))
+	for _, c := range list {
 		v, err := c.read(payload, h)
 		if err != nil {
 			return nil, err
@@ -76,7 +88,7 @@ func (f *forward) claimsOf(user string, payload any, h http.Header) (map[string]
 func (c forwardClaim) read(payload any, h http.Header) (any, error) {
 	if !c.header {
 		v, _ := at(payload, c.from)
-		return v, nil
+		return c.spell(v), nil
 	}
 	values := h[c.from]
 	if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
@@ -93,6 +105,22 @@ func (c forwardClaim) read(payload any, h http.Header) (any, error) {
 		return nil, nil
 	}
 	return c.scalar(values[0]), nil
+}
+
+// maxExact is the largest integer that JavaScript does not round.
+const maxExact = 1<<53 - 1
+
+// spell makes an id that is a number a string where one is declared, unless the application
+// may have rounded it: that is left to be refused.
+func (c forwardClaim) spell(v any) any {
+	number, ok := v.(json.Number)
+	if !ok || !c.user || c.typ.Class == filter.ClassNumber {
+		return v
+	}
+	if n, err := strconv.ParseInt(number.String(), 10, 64); err != nil || n > maxExact || n < -maxExact {
+		return v
+	}
+	return number.String()
 }
 
 // list splits Remote-Groups: admins, staff. A header without elements is an empty list.

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,6 +46,7 @@ func TestForwardAnswers(t *testing.T) {
 	paths := ForwardEntry{User: "user.id", Claims: ClaimSource{Paths: map[string]string{"id": "user.id", "org": "user.org.id", "roles": "user.roles", "teams": "user.teams"}}}
 	headers := ForwardEntry{Claims: ClaimSource{Headers: map[string]string{"name": "remote-user", "roles": "Remote-Groups", "staff": "X-Staff", "flags": "X-Flags", "id": "X-Id"}}}
 	bare := ForwardEntry{User: "id"}
+	number := json.Number("9007199254740993")
 	type header = map[string][]string
 	for name, c := range map[string]struct {
 		entry  ForwardEntry
@@ -58,7 +60,7 @@ func TestForwardAnswers(t *testing.T) {
 		"an object": {entry: paths, status: 200, body: `{"user":{"id":42,"org":{"id":7},"roles":["admin"],"teams":[1,2]}}`, user: "42",
 			claims: map[string]any{"id": json.Number("42"), "org": json.Number("7"), "roles": []any{"admin"}, "teams": []any{json.Number("1"), json.Number("2")}}},
 		"accepted":               {entry: bare, status: 202, body: `{"id":"a"}`, user: "a", claims: map[string]any{"id": "a"}},
-		"digits of the user":     {entry: bare, status: 200, body: `{"id":9007199254740993}`, user: "9007199254740993", claims: map[string]any{"id": "9007199254740993"}},
+		"digits of the user":     {entry: bare, status: 200, body: `{"id":9007199254740993}`, user: "9007199254740993", claims: map[string]any{"id": number}},
 		"digits of claims":       {entry: paths, status: 200, body: `{"user":{"id":"x","org":{"id":12345678901234567890.50}}}`, user: "x", claims: map[string]any{"id": "x", "org": json.Number("12345678901234567890.50")}},
 		"null claims":            {entry: paths, status: 200, body: `{"user":{"id":1,"org":null}}`, user: "1", claims: map[string]any{"id": json.Number("1")}},
 		"blanks":                 {entry: bare, status: 200, body: " \n{\"id\":\"a\"}\n ", user: "a", claims: map[string]any{"id": "a"}},
@@ -80,7 +82,7 @@ func TestForwardAnswers(t *testing.T) {
 		"compressed":             {entry: paths, status: 200, header: header{"Content-Encoding": {"br"}}, body: `{"user":{"id":1}}`, want: "not ready"},
 		"coded as identity":      {entry: bare, status: 200, header: header{"Content-Encoding": {"identity"}}, body: `{"id":"a"}`, user: "a", claims: map[string]any{"id": "a"}},
 		"long, of blanks":        {entry: bare, status: 200, body: `{"id":"a"}` + strings.Repeat(" ", maxAnswer), want: "not ready"},
-		"a name like a boolean":  {entry: headers, status: 200, header: header{"Remote-User": {"true"}}, claims: map[string]any{"name": "true"}},
+		"a name like a boolean":  {entry: headers, status: 200, header: header{"Remote-User": {"true"}}, user: `{"name":"true"}`, claims: map[string]any{"name": "true"}},
 		"no content":             {entry: paths, status: 204, want: "not ready"},
 		"created":                {entry: bare, status: 201, body: `{"id":1}`, want: "not ready"},
 		"partial":                {entry: bare, status: 206, body: `{"id":1}`, want: "not ready"},
@@ -98,10 +100,11 @@ func TestForwardAnswers(t *testing.T) {
 		"bad gateway":            {entry: bare, status: 502, want: "not ready"},
 		"unavailable":            {entry: bare, status: 503, want: "not ready"},
 		"headers": {entry: headers, status: 202, header: header{"Remote-User": {"ann"}, "Remote-Groups": {"a, b ,,c"}, "X-Staff": {"true"}, "X-Flags": {"true,false", "maybe"}},
+			user:   `{"flags":[true,false,"maybe"],"name":"ann","roles":["a","b","c"],"staff":true}`,
 			claims: map[string]any{"name": "ann", "roles": []any{"a", "b", "c"}, "staff": true, "flags": []any{true, false, "maybe"}}},
 		"headers with a user":     {entry: headers, status: 200, header: header{"X-Id": {"42"}}, body: "<html>", user: "42", claims: map[string]any{"id": "42"}},
-		"no groups":               {entry: headers, status: 200, header: header{"Remote-User": {"ann"}, "Remote-Groups": {""}}, claims: map[string]any{"name": "ann", "roles": []any{}}},
-		"not a boolean":           {entry: headers, status: 200, header: header{"Remote-User": {"ann"}, "X-Staff": {"yes"}}, claims: map[string]any{"name": "ann", "staff": "yes"}},
+		"no groups":               {entry: headers, status: 200, header: header{"Remote-User": {"ann"}, "Remote-Groups": {""}}, user: `{"name":"ann","roles":[]}`, claims: map[string]any{"name": "ann", "roles": []any{}}},
+		"not a boolean":           {entry: headers, status: 200, header: header{"Remote-User": {"ann"}, "X-Staff": {"yes"}}, user: `{"name":"ann","staff":"yes"}`, claims: map[string]any{"name": "ann", "staff": "yes"}},
 		"none of the headers":     {entry: headers, status: 202, header: header{"X-Other": {"ann"}}, want: "no session"},
 		"an empty header":         {entry: headers, status: 200, header: header{"Remote-User": {""}}, want: "no session"},
 		"a header twice":          {entry: headers, status: 200, header: header{"Remote-User": {"ann", "bob"}}, want: "not ready"},
@@ -492,40 +495,41 @@ func TestForwardTrouble(t *testing.T) {
 // An application that is slow is not asked by everybody at once.
 func TestForwardConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	const asks = 3 * forwardConns
-	var open, most atomic.Int64
-	full, gate := make(chan struct{}), make(chan struct{})
-	app := serveApplication(t, func(w http.ResponseWriter, _ *http.Request) {
-		if n := open.Add(1); n == forwardConns {
-			close(full)
-		} else if n > most.Load() {
-			most.Store(n)
+	synctest.Test(t, func(t *testing.T) {
+		var open, dials atomic.Int64
+		f := forwardTo(t, "http://127.0.0.1:1", ForwardEntry{User: "id"})
+		f.client.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			open.Add(1)
+			dials.Add(1)
+			go func() {
+				_, _ = io.Copy(io.Discard, there)
+				open.Add(-1)
+			}()
+			return here, nil
 		}
-		<-gate
-		open.Add(-1)
-		_, _ = io.WriteString(w, `{"id":1}`)
+		errs := make(chan error, 3*forwardConns)
+		for range cap(errs) {
+			go func() {
+				_, err := f.ask(t.Context(), visit("sid=a"), Client{})
+				errs <- err
+			}()
+		}
+		synctest.Wait()
+		if n := dials.Load(); n != forwardConns {
+			t.Errorf("%d connections at once, want %d", n, forwardConns)
+		}
+		for range cap(errs) {
+			if err := <-errs; outcomeOf(err) != "not ready" {
+				t.Error(err)
+			}
+		}
+		f.close()
+		synctest.Wait()
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
 	})
-	f := forwardTo(t, app.URL, ForwardEntry{User: "id", Timeout: 30 * time.Second})
-	errs := make(chan error, asks)
-	for range asks {
-		go func() {
-			_, err := f.ask(t.Context(), visit("sid=a"), Client{})
-			errs <- err
-		}()
-	}
-	<-full
-	if n := len(app.asked()); n != forwardConns {
-		t.Errorf("%d questions at once, want %d", n, forwardConns)
-	}
-	close(gate)
-	for range asks {
-		if err := <-errs; err != nil {
-			t.Error(err)
-		}
-	}
-	if most.Load() > forwardConns {
-		t.Errorf("%d questions at once", most.Load())
-	}
 }
 
 func TestForwardSetCookies(t *testing.T) {
@@ -543,6 +547,43 @@ func TestForwardSetCookies(t *testing.T) {
 	}
 	if got := settable([]string{"a=b\r\nX: y", "a=b\x00", "a=\x7f", "a=ä"}); !slices.Equal(got, []string{"a=ä"}) {
 		t.Errorf("%q can be set", got)
+	}
+}
+
+// An id is spelled as it is declared, unless JavaScript may have rounded it.
+func TestForwardIDs(t *testing.T) {
+	t.Parallel()
+	for declared, cases := range map[string]map[string]string{
+		"id text":    {`42`: `{"id":"42"}`, `"42"`: `{"id":"42"}`, `-9007199254740991`: `{"id":"-9007199254740991"}`, `9007199254740992`: `{"id":9007199254740992}`, `1.5`: `{"id":1.5}`},
+		"id bigint":  {`42`: `{"id":42}`, `"42"`: `{"id":"42"}`, `9007199254740992`: `{"id":9007199254740992}`},
+		"other text": {`42`: `{"id":"42"}`},
+	} {
+		f := forwardTo(t, "http://127.0.0.1:1", ForwardEntry{User: "user.id"})
+		if err := f.declare(declareClaims(t, declared)); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range cases {
+			got, err := f.judge(answer{status: 200, body: []byte(`{"user":{"id":` + id + `}}`)})
+			if err != nil || string(got.claims) != want || got.user != strings.Trim(id, `"`) {
+				t.Errorf("%s, %s: user %q, claims %s, %v; want %s", declared, id, got.user, got.claims, err, want)
+			}
+		}
+	}
+}
+
+// A reload may declare other types; what does not fit any more changes nothing.
+func TestForwardDeclaredAnew(t *testing.T) {
+	t.Parallel()
+	f := forwardTo(t, "http://127.0.0.1:1", ForwardEntry{Claims: ClaimSource{Headers: map[string]string{"roles": "X-Roles"}}})
+	for _, step := range []struct{ declared, want string }{{"roles text[]", `{"roles":["a","b"]}`}, {"roles text", `{"roles":"a,b"}`}, {"other text", `{"roles":"a,b"}`}} {
+		err := f.declare(declareClaims(t, step.declared))
+		if (err != nil) != (step.declared == "other text") {
+			t.Errorf("%s: %v", step.declared, err)
+		}
+		got, err := f.judge(answer{status: 200, header: http.Header{"X-Roles": {"a,b"}}})
+		if err != nil || string(got.claims) != step.want {
+			t.Errorf("%s: %s, %v", step.declared, got.claims, err)
+		}
 	}
 }
 
