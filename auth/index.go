@@ -42,6 +42,7 @@ type open struct {
 	limits  Limits
 	session map[tag]int
 	person  map[tag]int
+	streams int
 }
 
 func newOpen(l Limits) open { return open{limits: l, session: map[tag]int{}, person: map[tag]int{}} }
@@ -56,10 +57,12 @@ func (o *open) take(session, person tag) error {
 	}
 	o.session[session]++
 	o.person[person]++
+	o.streams++
 	return nil
 }
 
 func (o *open) release(session, person tag) {
+	o.streams--
 	if o.session[session]--; o.session[session] <= 0 {
 		delete(o.session, session)
 	}

@@ -225,8 +225,18 @@ func (s *Sessions) Close() {
 	}
 }
 
-// Register registers the metrics.
-func (s *Sessions) Register(r prometheus.Registerer) { s.metrics.register(r) }
+// Register registers the metrics, once.
+func (s *Sessions) Register(r prometheus.Registerer) {
+	if err := s.metrics.register(r, s.figures); err != nil {
+		s.log.Error("the metrics of sessions cannot be registered", "cause", err)
+	}
+}
+
+func (s *Sessions) figures() figures {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return figures{sessions: len(s.index.all), streams: s.open.streams, notes: s.recent.count}
+}
 
 // SetSecrets reads the secrets again, at a reload. Streams go on; cookies that only the old
 // secrets open are refused from now on. An entry whose secrets cannot be read keeps the old.
@@ -252,6 +262,14 @@ func (s *Sessions) SetDeclared(declared []filter.Claim) {
 		return
 	}
 	s.o.Declared = declared
+	for _, e := range s.entries {
+		if e.forward == nil {
+			continue
+		}
+		if err := e.forward.declare(declared); err != nil {
+			s.log.Error("the application's answers are read with the claims that were declared before", "cause", err)
+		}
+	}
 	for one := range s.index.all {
 		s.end(one, endClaims, "declared")
 	}
