@@ -138,6 +138,27 @@ func TestEndedIsNotComplete(t *testing.T) {
 	})
 }
 
+// TestRestartOfEndedGeneration: who is to be restarted in a generation of the log that has ended meanwhile
+// gets no reset, whose id would have the old tag, but comes back.
+func TestRestartOfEndedGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTestHub(t, Options{})
+		defer h.run()()
+		s := h.subscribe("", "all")
+		drain(s)
+		h.live.post(func() {
+			h.live.index.leave(s)
+			s.alight(h.live.at)
+			h.live.generation++
+			h.restart(s, ReasonGap)
+		})
+		got := drain(s)
+		if reason, ended := s.Ended(); len(got) > 0 || !ended || reason != string(ReasonGap) {
+			t.Errorf("got %q, ended %v %q", got, ended, reason)
+		}
+	})
+}
+
 // TestNewTagNeedsItsReset: a subscriber whose view is another one has no id until the reset is
 // queued: with the new tag and without the reset it would be resumed as if nothing had changed.
 func TestNewTagNeedsItsReset(t *testing.T) {

@@ -193,6 +193,7 @@ func TestSnapshotsShared(t *testing.T) {
 		var subs []*Subscriber
 		for range 1000 {
 			subs = append(subs, h.subscribeAs(user, "", "mine"))
+			synctest.Wait() // the first snapshot is being read
 		}
 		time.Sleep(10 * time.Second)
 		for i, s := range subs {
