@@ -1,8 +1,8 @@
 // Bench measures walrelay against Postgres' own consumer, in one run on one machine,
 // and prints ratios:
 //
-//	go run ./bench [-only bulk,small,latency,users,storm] [-rounds 3] [-rows 1000000] [-tx 200000] [-latency 15s]
-//		[-users 10000] [-changes 300000] [-connections 5000] [-missed 100000] [-shared 200] [-rate 500] [-calm 5s] [-profiles DIR]
+//	go run ./bench [-only bulk,small,latency,users,revoke,storm] [-rounds 3] [-rows 1000000] [-tx 200000] [-latency 15s]
+//		[-users 10000] [-changes 300000] [-sessions 2000] [-touches 2000] [-logouts 300] [-connections 5000] [-missed 100000] [-shared 200] [-rate 500] [-calm 5s] [-profiles DIR]
 //
 // It starts a throw-away cluster and builds walrelay itself.
 //
@@ -14,6 +14,11 @@
 //   - users: from the WAL to the frames of -users users who see their own rows, against 10
 //     users, with the same -changes, each of which goes to one of them. In one process,
 //     without HTTP. Every user must get its rows, and no more;
+//   - revoke: -sessions streams of signed-in users are open, of ten times as many sessions in
+//     the table, while the application touches rows of it at random -touches times a second:
+//     from a logout (by turns a DELETE and an UPDATE) to the end of its stream at the client,
+//     -logouts times. After each, a row of its user is committed: the bench fails where a
+//     client gets one, or is ended without a logout;
 //   - storm: -connections SSE clients drop at once, -missed changes happen while they
 //     are away, all come back at once with their last ids while -rate rows a second
 //     flow: time and CPU until all have what they missed, against one client that
@@ -46,6 +51,7 @@ type settings struct {
 	rows, tx, rounds                  int
 	latency                           time.Duration
 	users, changes                    int
+	sessions, touches, logouts        int
 	connections, missed, shared, rate int
 	calm                              time.Duration
 	profiles                          string
@@ -57,9 +63,12 @@ func main() {
 	flag.IntVar(&s.tx, "tx", 200_000, "transactions of one row")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; medians are printed")
 	flag.DurationVar(&s.latency, "latency", 15*time.Second, "length of the latency measurement")
-	flag.StringVar(&s.only, "only", "bulk,small,latency,users,storm", "what to measure")
+	flag.StringVar(&s.only, "only", "bulk,small,latency,users,revoke,storm", "what to measure")
 	flag.IntVar(&s.users, "users", 10_000, "users with rows of their own")
 	flag.IntVar(&s.changes, "changes", 300_000, "changes of their rows")
+	flag.IntVar(&s.sessions, "sessions", 2000, "sessions with a stream, of ten times as many")
+	flag.IntVar(&s.touches, "touches", 2000, "rows of sessions that are updated each second")
+	flag.IntVar(&s.logouts, "logouts", 300, "sessions that are revoked, at most -sessions")
 	flag.IntVar(&s.connections, "connections", 5000, "clients of the storm")
 	flag.IntVar(&s.missed, "missed", 100_000, "changes while the storm's clients are away")
 	flag.IntVar(&s.shared, "shared", 200, "how many of them are in the channel that all clients share")
@@ -122,6 +131,7 @@ var measurements = []measurement{
 	{"small", (*lab).small},
 	{"latency", (*lab).latencies},
 	{"users", (*lab).manyUsers},
+	{"revoke", (*lab).revoke},
 	{"storm", (*lab).storm},
 }
 
@@ -140,11 +150,14 @@ func (l *lab) measureAll(ctx context.Context) error {
 func (s settings) check() error {
 	for name := range strings.SplitSeq(s.only, ",") {
 		if !slices.ContainsFunc(measurements, func(m measurement) bool { return m.name == name }) {
-			return fmt.Errorf("-only: %q is no measurement; name some of bulk,small,latency,users,storm", name)
+			return fmt.Errorf("-only: %q is no measurement; name some of bulk,small,latency,users,revoke,storm", name)
 		}
 	}
 	if s.rounds < 1 || s.rows < 1 || s.tx < 1 || s.connections < 1 || s.missed < 1 || s.shared < 1 || s.rate < 100 || s.users < few || s.changes < 1 {
 		return errors.New("-users must be at least 10, -rounds, -rows, -tx, -changes, -connections, -missed and -shared at least 1, -rate at least 100")
+	}
+	if s.logouts < 1 || s.logouts > s.sessions || s.touches < 0 {
+		return errors.New("-logouts must be at least 1 and at most -sessions, -touches not negative")
 	}
 	return nil
 }

@@ -28,11 +28,12 @@ type relay struct {
 type relayConfig struct {
 	slot, publication string
 	channels          string // the YAML section's lines, indented by two
+	more              string // further sections
 }
 
 // itemsRelay has one channel, items.
 func itemsRelay(slot string) relayConfig {
-	return relayConfig{slot, "bench", "  items:\n    table: public.items\n    columns: \"*\"\n    allow: public\n"}
+	return relayConfig{slot: slot, publication: "bench", channels: "  items:\n    table: public.items\n    columns: \"*\"\n    allow: public\n"}
 }
 
 func (l *lab) startRelay(ctx context.Context, c relayConfig) (*relay, error) {
@@ -49,8 +50,8 @@ func (l *lab) startRelay(ctx context.Context, c relayConfig) (*relay, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "walrelay.yaml")
-	yaml := fmt.Sprintf("postgres: {url: %q, slot: %s, publication: %s}\nlog: {dir: %q}\nhttp: {listen: %q, limits: {per_ip: 1000000}}\nadmin: {listen: %q}\nchannels:\n%s",
-		l.cluster.URL("postgres"), c.slot, c.publication, filepath.Join(dir, "data"), public, admin, c.channels)
+	yaml := fmt.Sprintf("postgres: {url: %q, slot: %s, publication: %s}\nlog: {dir: %q}\nhttp: {listen: %q, limits: {per_ip: 1000000}}\nadmin: {listen: %q}\nchannels:\n%s%s",
+		l.cluster.URL("postgres"), c.slot, c.publication, filepath.Join(dir, "data"), public, admin, c.channels, c.more)
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		return nil, err
 	}

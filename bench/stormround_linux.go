@@ -69,7 +69,7 @@ func (r *stormRound) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = firstOf(err, r.dropSlot(context.WithoutCancel(ctx), slot)) }()
-	if r.relay, err = r.startRelay(ctx, relayConfig{slot, "storm", feedChannels}); err != nil {
+	if r.relay, err = r.startRelay(ctx, relayConfig{slot: slot, publication: "storm", channels: feedChannels}); err != nil {
 		return err
 	}
 	defer func() {
