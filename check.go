@@ -38,7 +38,13 @@ func newCheckCommand() *cobra.Command {
 func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	here := checkMachine(cfg)
 	printFindings(out, cfg, here.findings)
-	t := target(cfg)
+	secrets, examined, err := examineFor(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	printProblems(out, replication.Error, secrets)
+	authErrors := len(secrets) + printExamined(out, cfg, examined)
+	t := targetWithout(cfg, examined.Unlogged)
 	conn, err := replication.Connect(ctx, t.URL)
 	if err != nil {
 		return err
@@ -58,7 +64,7 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	printFindings(out, cfg, p.Findings)
 	printProblems(out, replication.Warning, warnings)
 	printProblems(out, replication.Error, problems.Problems)
-	if n := len(here.findings.Errors()) + len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
+	if n := authErrors + len(here.findings.Errors()) + len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
 		return fmt.Errorf("check %s: %s; serve would not start", cfg.File, count(n, "error"))
 	}
 	printPlan(out, append(here.notes, p.Notes()...), p, t)

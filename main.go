@@ -56,7 +56,7 @@ func newRootCommand() *cobra.Command {
 	serve := newServeCommand()
 	root.RunE = serve.RunE
 	root.Flags().AddFlagSet(serve.Flags())
-	root.AddCommand(serve, newCheckCommand(), newTailCommand(), newExplainCommand(), newInitCommand(), newReloadCommand(), newTeardownCommand(), newDemoCommand(), newDemoAppCommand(), newVersionCommand())
+	root.AddCommand(serve, newCheckCommand(), newTailCommand(), newExplainCommand(), newAuthCommand(), newInitCommand(), newReloadCommand(), newTeardownCommand(), newDemoCommand(), newDemoAppCommand(), newVersionCommand())
 	return root
 }
 

@@ -26,6 +26,9 @@ type ruleBook struct {
 	source *replication.Source
 	// sessions know who is signed in; nil: nobody ever is.
 	sessions *auth.Sessions
+	// examined is what was found out of the tables of sessions at the start; nil while the
+	// database was away then.
+	examined *auth.Examination
 	log      *slog.Logger
 	env      config.Env
 	// look asks for a look at the catalog, see watch.
@@ -101,12 +104,29 @@ func (b *ruleBook) learn(tables map[string]*replication.Table) error {
 	return nil
 }
 
+// unlogged are tables, schema.name, in which sessions are looked up and which are not published.
+func (b *ruleBook) unlogged() []string {
+	if b.examined == nil {
+		return nil
+	}
+	return b.examined.Unlogged
+}
+
 // learnSessions takes in what the catalog says of the tables of sessions and claims.
 func (b *ruleBook) learnSessions(tables map[string]*replication.Table) error {
 	if b.sessions == nil {
 		return nil
 	}
-	return b.sessions.Learn(authRelations(b.cfg, tables))
+	if b.examined == nil && !b.learned { // the database was away at the start
+		if _, err := examineAuth(context.Background(), b.cfg, b.log); err != nil {
+			return err
+		}
+	}
+	relations := authRelations(b.cfg, tables)
+	if b.examined != nil {
+		maps.Copy(relations, b.examined.Relations)
+	}
+	return b.sessions.Learn(relations)
 }
 
 func (b *ruleBook) setLocked(cfg *config.Config, rules []compiledRule, tables map[string]*replication.Table) {
@@ -137,7 +157,7 @@ func (b *ruleBook) reload(ctx context.Context) (string, error) {
 	if err := storeChannel(cfg); err != nil {
 		return "", err
 	}
-	tables, err := examine(ctx, cfg)
+	tables, err := b.examine(ctx, cfg)
 	if err != nil {
 		return "", fmt.Errorf("reload %s: %w", cfg.File, err)
 	}
@@ -145,7 +165,7 @@ func (b *ruleBook) reload(ctx context.Context) (string, error) {
 	if err := problems.Err(); err != nil {
 		return "", err
 	}
-	if err := b.source.Retarget(ctx, target(cfg)); err != nil {
+	if err := b.source.Retarget(ctx, targetWithout(cfg, b.unlogged())); err != nil {
 		return "", fmt.Errorf("reload %s: %w", cfg.File, located(cfg, err))
 	}
 	waits := waitingForRestart(b.cfg, read)
@@ -177,8 +197,8 @@ func (b *ruleBook) renewSessions(cfg *config.Config) error {
 }
 
 // examine looks at the database with the eyes of a configuration.
-func examine(ctx context.Context, cfg *config.Config) (map[string]*replication.Table, error) {
-	t := target(cfg)
+func (b *ruleBook) examine(ctx context.Context, cfg *config.Config) (map[string]*replication.Table, error) {
+	t := targetWithout(cfg, b.unlogged())
 	conn, err := replication.Connect(ctx, t.URL)
 	if err != nil {
 		return nil, err
@@ -235,7 +255,7 @@ func (b *ruleBook) watch(ctx context.Context) error {
 		b.mu.Lock()
 		cfg := b.cfg
 		b.mu.Unlock()
-		tables, err := examine(ctx, cfg)
+		tables, err := b.examine(ctx, cfg)
 		if err == nil {
 			err = b.learn(tables)
 		}

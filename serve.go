@@ -73,14 +73,19 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Error())
 	}
+	examined, err := examineAuth(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
 	book := newRuleBook(cfg, log)
+	book.examined = examined
 	tables, err := snapshot.New(snapshot.Options{URL: string(cfg.Postgres.URL), Logger: log})
 	if err != nil {
 		return err
 	}
 	defer tables.Close()
 	var source *replication.Source
-	sessions, err := newSessions(cfg, func() bool { return source.State().Following() }, log)
+	sessions, err := newSessions(cfg, book.unlogged(), func() bool { return source.State().Following() }, log)
 	if err != nil {
 		return err
 	}
@@ -88,7 +93,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		Snapshots: tables, Altered: book.lookAgain, Logger: log,
 		Following: func() bool { return source.State().Following() }})
 	replicate := replication.Options{
-		Target:        target(cfg),
+		Target:        targetWithout(cfg, book.unlogged()),
 		WALBudget:     cfg.Postgres.WALBudget,
 		MaxEventBytes: int(cfg.Log.MaxEventBytes),
 		Log:           sourceLog{events},

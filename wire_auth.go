@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 	_ "time/tzdata" // timezone: also where the machine has no database of them
 
 	"github.com/walrelay/walrelay/auth"
@@ -11,16 +15,50 @@ import (
 	"github.com/walrelay/walrelay/replication"
 )
 
-// newSessions makes what finds out who is signed in; nil when nobody ever is.
-func newSessions(cfg *config.Config, following func() bool, log *slog.Logger) (*auth.Sessions, error) {
+// newSessions makes what finds out who is signed in; nil when nobody ever is. unlogged are the
+// stores that the WAL tells nothing of.
+func newSessions(cfg *config.Config, unlogged []string, following func() bool, log *slog.Logger) (*auth.Sessions, error) {
 	if !signsIn(cfg) {
 		return nil, nil
 	}
 	l := cfg.HTTP.Limits
-	return auth.New(auth.Options{
-		Entries: cfg.Auth, Declared: cfg.Claims, URL: string(cfg.Postgres.URL), Following: following, Logger: log,
+	sessions, err := auth.New(auth.Options{
+		Entries: cfg.Auth, Declared: cfg.Claims, URL: string(cfg.Postgres.URL), Unlogged: unlogged, Following: following, Logger: log,
 		Limits: auth.Limits{PerSession: l.PerSession, PerUser: l.PerUser, Lookups: l.Lookups, FailedPerMinute: l.FailedPerMinute},
 	})
+	if err != nil {
+		return nil, locatedKeys(cfg, err)
+	}
+	return sessions, nil
+}
+
+// examinePatience is how long the start waits for a database to examine the tables of auth.
+const examinePatience = 5 * time.Second
+
+// examineAuth looks at the tables and queries of auth before anybody is looked up; warnings are
+// logged, errors stop. While the database is away nothing is known: nil, and learnSessions looks
+// later.
+func examineAuth(ctx context.Context, cfg *config.Config, log *slog.Logger) (*auth.Examination, error) {
+	if !signsIn(cfg) {
+		return &auth.Examination{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, examinePatience)
+	defer cancel()
+	x, err := auth.Examine(ctx, string(cfg.Postgres.URL), cfg.Auth, cfg.Claims)
+	if err != nil {
+		log.Warn("the tables of sessions cannot be examined yet", "cause", err)
+		return nil, nil
+	}
+	var problems []error
+	for _, f := range x.Findings {
+		p := cfg.Errorf(cfg.Pos(f.Key), f.Key, "%s", f.String())
+		if f.Severity == auth.Error {
+			problems = append(problems, p)
+			continue
+		}
+		log.Warn(p.Error())
+	}
+	return x, errors.Join(problems...)
 }
 
 // signsIn reports whether an entry of auth can say who somebody is.
@@ -109,6 +147,16 @@ func (b *targetBuilder) storeUses(key string, e *auth.SessionEntry) []replicatio
 		uses = append(uses, b.use(name, key+".claims."+claim))
 	}
 	return uses
+}
+
+// targetWithout is the target without tables that cannot be published, because they are
+// UNLOGGED: sessions there are polled. Of a channel's table the preflight says so.
+func targetWithout(cfg *config.Config, unlogged []string) replication.Target {
+	t := target(cfg)
+	t.Tables = slices.DeleteFunc(t.Tables, func(s replication.TableSpec) bool {
+		return s.Private && slices.Contains(unlogged, s.Schema+"."+s.Name)
+	})
+	return t
 }
 
 // authRelations are the tables of sessions and claims as the catalog has them, by schema.name.
