@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -326,6 +328,29 @@ func TestRowRefuses(t *testing.T) {
 	}
 }
 
+// TestPayloadExpires: a payload may have an end of its own, and the earlier one counts.
+func TestPayloadExpires(t *testing.T) {
+	t.Parallel()
+	v := loadStoreVector(t, "scs-postgresstore")
+	rel := table(10, "sessions", "*token:text", "data:bytea", "expiry:timestamptz")
+	e, _ := v.workedEntry(t)
+	e.Depends = nil
+	s := learned(t, e, rel)
+	s.now = v.clock
+	data := v.Rows["sessions"][0]["data"]
+	for column, want := range map[string]string{"infinity": "2026-11-21T21:43:51Z", "2026-11-20 22:00:00+00": "2026-11-20T22:00:00Z", "2027-01-01 00:00:00+00": "2026-11-21T21:43:51Z"} {
+		r, err := s.row(rel, values("k", data, column))
+		if got := r.expires.Truncate(time.Second).Format(time.RFC3339); err != nil || got != want {
+			t.Errorf("%s: %s %v, want %s", column, got, err, want)
+		}
+	}
+	s.now = func() time.Time { return v.MadeAt.Add(25 * time.Hour) }
+	_, err := s.row(rel, values("k", data, "infinity"))
+	if reason, _ := ReasonOf(err); reason != Expired {
+		t.Errorf("when it is over: %v", err)
+	}
+}
+
 // TestAfter: an UPDATE is judged by what it carries, also where it leaves out a large value.
 func TestAfter(t *testing.T) {
 	t.Parallel()
@@ -482,4 +507,57 @@ func TestWatched(t *testing.T) {
 			t.Errorf("%v: %s %v, want %s", c.watch, r.watched, err, c.want)
 		}
 	}
+}
+
+// TestSourceIsShared: a source learns, and gets new secrets, while it is in use.
+func TestSourceIsShared(t *testing.T) {
+	t.Parallel()
+	s := learned(t, passport(), passportTable, usersTable, memberTable)
+	var g sync.WaitGroup
+	for _, work := range []func(){
+		func() { _, _ = s.learn(tables(passportTable, usersTable)) },
+		func() { _ = s.setSecrets(func(string) (string, bool) { return "", false }) },
+		func() { _, _ = s.row(passportTable, values(1, "k", `{"passport":{"user":42}}`, "infinity", "web")) },
+		func() { _, _ = s.identity(passportTable, values(1, "k", "{}", "infinity", "web")) },
+		func() {
+			s.touched(&change.Change{Op: change.Insert, Relation: usersTable}, values(42, "a"), nil)
+		},
+		func() { s.bound.Load().store.canonical.Store(&[]string{"web"}) },
+	} {
+		g.Go(func() {
+			for range 100 {
+				work()
+			}
+		})
+	}
+	g.Wait()
+}
+
+// FuzzRow: a row is read or refused, whatever is in it, and again in the same way.
+func FuzzRow(f *testing.F) {
+	f.Add("k", `{"passport":{"user":42},"org":"x"}`, "2026-11-20 00:00:00", "web", byte(0))
+	f.Add("k", `{"passport":{"user":{"a":[1,2]}},"org":1e400}`, "infinity", "", byte(7))
+	s, err := newSource("auth.0", passport(), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := s.learn(tables(passportTable, usersTable, memberTable)); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, key, data, expire, kind string, unchanged byte) {
+		tuple := values(1, key, data, expire, kind)
+		for i := range tuple {
+			if unchanged&(1<<i) != 0 {
+				tuple[i] = change.Value{Kind: change.Unchanged}
+			}
+		}
+		r, err := s.row(passportTable, tuple)
+		again, _ := s.row(passportTable, tuple)
+		if r != again {
+			t.Errorf("%+v and %+v", r, again)
+		}
+		if err == nil && !json.Valid([]byte(r.watched)) {
+			t.Errorf("watched is no JSON: %s", r.watched)
+		}
+	})
 }
