@@ -23,9 +23,10 @@ const sessionTables = `create table app_users(id int primary key, role text not 
 	alter table notes replica identity full;
 	create function sess(u int) returns json language sql as $$ select json_build_object('cookie',
 		json_build_object('originalMaxAge', 86400000, 'expires', now() + interval '1 day', 'httpOnly', true, 'path', '/'), 'passport', json_build_object('user', u)) $$;
-	create procedure touch(times int, among int) language plpgsql as $$ begin for k in 1..times loop
-		update session set expire = now() at time zone 'UTC' + interval '1 day', sess = jsonb_set(sess::jsonb, '{cookie,expires}', to_jsonb(now() + interval '1 day'))::json
-			where sid = 's' || (1 + floor(random() * among))::int;
+	create procedure touch(times int, among int) language plpgsql as $$ declare who text; begin for k in 1..times loop
+		who := 's' || (1 + floor(random() * among))::int;
+		update session set expire = now() at time zone 'UTC' + interval '1 day',
+			sess = jsonb_set(sess::jsonb, '{cookie,expires}', to_jsonb(now() + interval '1 day'))::json where sid = who;
 		commit; end loop; end $$`
 
 // sessionChannels has the notes of each user, whom sessionAuth finds.
