@@ -105,3 +105,81 @@ func TestAuthRestart(t *testing.T) {
 	lasting.wantBody(t, "for the other")
 	lasting.wantAlive(t, db, 2)
 }
+
+// TestAuthSlotLost: the slot is gone, and with it what happened to sessions since. All of
+// them are looked up again before anybody is served.
+func TestAuthSlotLost(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, plainSchema)
+	r := startAuthHoldable(t, db)
+	id, other := db.newSession(t, 1), db.newSession(t, 2)
+	s, lasting := r.signedIn(t, sid(id), "notes"), r.signedIn(t, sid(other), "notes")
+	s.wantAlive(t, db, 1)
+	release := r.hold(t, db)
+	db.exec(t, "select pg_drop_replication_slot('"+db.name+"')", "delete from sessions where id = '"+id+"'")
+	release()
+	r.waitReady(t)
+	for _, f := range s.waitEnd(t) {
+		if f.event == "insert" {
+			t.Errorf("the stream of the deleted session got %s", f.data)
+		}
+	}
+	db.exec(t, insertNote(1, "too late"))
+	r.wantOutcome(t, "401", sid(id), "notes")
+	lasting.waitEnd(t)
+	lasting.reconnect(t)
+	lasting.nextReady(t)
+	lasting.wantReset(t, "gap", "notes")
+	lasting.wantAlive(t, db, 2)
+}
+
+// TestAuthStoreNotPublished: somebody takes the store out of the publication for a while.
+// What happened to sessions then is not in the stream.
+func TestAuthStoreNotPublished(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, out, back string }{
+		{"store", "alter publication PUB drop table sessions", "alter publication PUB add table sessions"},
+		{"not its deletes", "alter publication PUB set (publish = 'insert, update')", "alter publication PUB set (publish = 'insert, update, delete, truncate')"},
+		{"made anew", "create table copy (like sessions including all); insert into copy select * from sessions; alter table sessions rename to old; alter table copy rename to sessions", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			db := newDatabase(t, plainSchema)
+			r := startAuthRelay(t, db, plainAuth.with(func(s *authSettings) { s.limits = manyFailures }).yaml())
+			id, other := db.newSession(t, 1), db.newSession(t, 2)
+			s, lasting := r.signedIn(t, sid(id), "notes"), r.signedIn(t, sid(other), "notes")
+			s.wantAlive(t, db, 1)
+			db.exec(t, strings.ReplaceAll(test.out, "PUB", db.name))
+			db.exec(t, "delete from sessions where id = '"+id+"'")
+			if test.back != "" {
+				db.exec(t, strings.ReplaceAll(test.back, "PUB", db.name))
+			}
+			s.waitEnd(t)
+			eventually(t, func() string { return differs(r.outcome(t, sid(id), "notes"), "401") })
+			eventually(t, func() string { return differs(r.outcome(t, sid(other), "notes"), "ready") })
+			lasting.close()
+			last := r.signedIn(t, sid(other), "notes")
+			last.wantAlive(t, db, 2)
+			db.exec(t, "delete from sessions where id = '"+other+"'")
+			last.ended(t, "signed_out")
+		})
+	}
+}
+
+// TestAuthLookupsBlocked: sessions cannot be looked up for a while. Who has a stream keeps
+// it, others are told to come back.
+func TestAuthLookupsBlocked(t *testing.T) {
+	t.Parallel()
+	db := newDatabase(t, plainSchema)
+	r := startAuthRelay(t, db, plainAuth.yaml())
+	id, other := db.newSession(t, 1), db.newSession(t, 2)
+	s := r.signedIn(t, sid(id), "notes")
+	conn := db.conn(t)
+	script(t, []step{{conn, "begin"}, {conn, "lock table sessions in access exclusive mode"}})
+	r.wantOutcome(t, "end unavailable", sid(other), "notes")
+	s.wantAlive(t, db, 1)
+	r.wantOutcome(t, "ready", nil, "open")
+	script(t, []step{{conn, "rollback"}})
+	r.wantOutcome(t, "ready", sid(other), "notes")
+	s.wantAlive(t, db, 1)
+}
