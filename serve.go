@@ -103,7 +103,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	if sessions != nil {
 		defer sessions.Close()
 		sessions.Register(registry)
-		replicate.Watcher = sessions
+		replicate.Watcher, replicate.OnMissed = sessions, sessions.Missed
 	}
 	source = replication.New(replicate)
 	book.hub, book.source, book.sessions = hub, source, sessions

@@ -32,6 +32,8 @@ type found struct {
 	dependUsers []string
 	// snapshot is what the transaction saw that read all this. Invariant: zero iff Postgres was not asked.
 	snapshot change.Snapshot
+	// gap is Sessions.gaps before it was asked.
+	gap uint64
 }
 
 // row is what matters of a row of the store. The same row gives an equal one, whether it

@@ -101,7 +101,7 @@ func (s *Sessions) settle(one *Session, f found, err error) bool {
 		s.metrics.reread("gone")
 		s.end(one, endSignedOut, string(reason))
 		return true
-	case err != nil:
+	case err != nil || f.gap != s.gaps:
 		return false
 	}
 	s.recent.saw(f.snapshot, s.now())

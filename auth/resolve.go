@@ -194,8 +194,9 @@ func (s *Sessions) lookUp(ctx context.Context, one *Session) (found, error) {
 	}
 	asked := one.asked
 	asked.now = s.now()
-	began := time.Now()
+	gap, began := s.gap(), time.Now()
 	f, err := s.lookups.lookup(ctx, one.src, asked)
+	f.gap = gap
 	_, refused := ReasonOf(err)
 	s.metrics.lookup(time.Since(began), err != nil && !refused)
 	return f, err
@@ -217,7 +218,7 @@ func (s *Sessions) admit(one *Session, f found) (bool, error) {
 	refs := s.refsOf(one, f)
 	if f.snapshot.Xmax > 0 {
 		s.recent.saw(f.snapshot, s.now())
-		if s.recent.hides(f.snapshot, refs...) {
+		if f.gap != s.gaps || s.recent.hides(f.snapshot, refs...) {
 			return false, nil
 		}
 	}

@@ -101,6 +101,9 @@ type Sessions struct {
 	queued chan struct{} // capacity 1
 	// deaf is since when replication does not follow; zero: it does.
 	deaf time.Time
+	// gaps is how often changes have been missed: a look-up that began before the last time
+	// does not count.
+	gaps uint64
 	// relations are the versions that the sources know, by OID.
 	relations map[uint32]*change.Relation
 	// after and before are reused.

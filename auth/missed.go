@@ -1,0 +1,25 @@
+package auth
+
+// Missed says that changes of the tables may have passed unseen, because the slot was lost or
+// a table was not published for a while: everything that is known is looked up again, and
+// streams pause until then. What is looked up from now on is followed without a gap. It blocks
+// on nothing but memory.
+func (s *Sessions) Missed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gaps++
+	for one := range s.index.all {
+		if one.src == nil || !one.src.hears() || one.over != "" {
+			continue
+		}
+		one.pause(true)
+		s.enqueue(one)
+	}
+}
+
+// gap is how often changes have been missed until now.
+func (s *Sessions) gap() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gaps
+}
