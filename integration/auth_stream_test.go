@@ -60,6 +60,7 @@ func TestAuthStreamPrivate(t *testing.T) {
 		fmt.Sprintf("insert into members values (1, '%s')", token()) + insert(),
 		fmt.Sprintf("insert into session values ('s', '%s'); alter table session add secret_more text; update session set secret_more = '%s'", token(), token()) + insert(),
 		"truncate session; truncate whole" + insert(),
+		"insert into items values (100, 'before')" + fmt.Sprintf("; insert into session values ('t', '%s')", token()) + insert(),
 	} {
 		db.exec(t, sql)
 	}

@@ -13,6 +13,21 @@
 // nothing received is unlogged and no transaction is open, and only after the log
 // has recorded it, so confirmed_flush_lsn <= the log's WAL holds over restarts too.
 //
+// # What is logged, and who watches
+//
+// The log gets the changes of the tables that the target names and that are not
+// [TableSpec].Private; all others, also of tables that merely are in the publication,
+// only take their index, so positions do not depend on the target. A table is known by
+// its OID and by its name, whichever the stream has.
+//
+// A [Watcher] sees the changes of Watched tables when they are received, so in commit
+// order and before the log gets them or anything behind them. And transactions are given
+// to the log whole: one that takes less than 128 KiB there is in one batch, which is
+// sealed after its Commit was received. So whatever such a transaction does to sessions
+// has been seen before any row of it is, and of a larger one before any row that follows.
+// Options.OnMissed tells when changes were not in the stream, State.CaughtUp until when
+// it is complete.
+//
 // # Memory
 //
 // Transactions stream through: at most one batch is filled while another is being
