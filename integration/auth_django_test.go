@@ -99,6 +99,11 @@ func TestAuthDjango(t *testing.T) {
 		r.wantOutcome(t, "403", edsger.header(), "drafts")
 	})
 
+	t.Run("explained", func(t *testing.T) {
+		r.explain(t, edsger.header(), "accepted")
+		r.explain(t, cookieHeader("sessionid="+sessionID(t)), "refused")
+	})
+
 	t.Run("deactivated", func(t *testing.T) {
 		his.ended(t, "claims_changed") // by the group
 		his = r.signedIn(t, edsger.header(), "notes")

@@ -119,6 +119,11 @@ func TestAuthExpress(t *testing.T) {
 		r.wantOutcome(t, "ready", cookieHeader("theme=dark", alan, "lang=de"), "notes")
 	})
 
+	t.Run("explained", func(t *testing.T) {
+		r.explain(t, alan.header(), "accepted")
+		r.explain(t, cookieHeader(alan.header().Get("Cookie")+"x"), "refused")
+	})
+
 	t.Run("roles", func(t *testing.T) {
 		his := r.signedIn(t, alan.header(), "notes")
 		db.exec(t, "update app_users set roles = '{member,admin}' where id = 2")
