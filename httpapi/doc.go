@@ -18,10 +18,10 @@
 // # What a client gets
 //
 // A native EventSource stops for ever at any status but 200. So only what cannot
-// change by itself is answered with a status (400, 401, 403, 404, 405, 406, with a
-// JSON body that says what to do). Trouble that passes is, for an event stream,
-// 200 with retry: and event: end; for the other transports 503 or 429 with
-// Retry-After.
+// change by itself is answered with a status (400, 401, 403, 404, 405, 406, and 429
+// to who has tried too many cookies, with a JSON body that says what to do). Trouble
+// that passes is, for an event stream, 200 with retry: and event: end; for the other
+// transports 503 or 429 with Retry-After.
 //
 // One stream has one writer. The response sink is one goroutine with one select
 // over the end of the request, the drain, the stream's lifetime, the subscriber's
@@ -30,6 +30,15 @@
 // a heartbeat (an id-only frame) is written after an idle period and finds clients
 // that are gone. What is buffered here for one stream is at most 32 KiB (ndjson: and
 // one event), for a long poll its answer; the queue behind it belongs to the hub.
+//
+// # Who asks
+//
+// A request is admitted in this order: the drain, the limits of connections, the hub
+// without a user. Only where that says that a channel is for users is the resolver
+// asked who it is, and the hub again. Then the stream is attached to the session,
+// which may end or pause it at any moment from then on: what is queued is dropped, and
+// what has been taken from the queue is cut off behind the run that is being written. A
+// long poll is answered when that is no longer in question, and with 401 when it is over.
 //
 // # Life of a Server
 //

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ const (
 
 // stream is one accepted subscription on its way to its client.
 type stream struct {
-	sub      Subscriber
+	sub      *leash
 	encoding encoding
 	retry    time.Duration
 	// life ends the stream with end{renew}; 0 means never.
@@ -38,6 +39,19 @@ type stream struct {
 
 	once    sync.Once
 	release func(reason string)
+}
+
+// leash is a subscription as its session has it: End also keeps from the client what has been
+// taken and not been written yet, for a slow client may take long to read it.
+type leash struct {
+	Subscriber
+	cut atomic.Bool
+}
+
+// End ends the stream.
+func (l *leash) End(reason string) {
+	l.cut.Store(true)
+	l.Subscriber.End(reason)
 }
 
 // finish closes the subscription and gives back what the stream held. Whoever
@@ -65,6 +79,7 @@ func (k *responseSink) carry(w http.ResponseWriter, r *http.Request, st *stream)
 	reason := endWrite
 	defer func() { st.finish(reason) }()
 	out := newWire(w, r, k.writeTimeout, st.traffic)
+	out.cut = &st.sub.cut
 	defer out.drop()
 	var err error
 	if reason, err = k.run(r.Context(), out, st); err != nil {

@@ -43,7 +43,7 @@ func BenchmarkWrite(b *testing.B) {
 				}
 				w := &discard{}
 				k := &responseSink{}
-				st := &stream{sub: &benchSub{runs: runs}, encoding: bm.encoding, traffic: s.metrics.traffic[bm.kind]}
+				st := &stream{sub: &leash{Subscriber: &benchSub{runs: runs}}, encoding: bm.encoding, traffic: s.metrics.traffic[bm.kind]}
 				out := newWire(w, httptest.NewRequest("GET", "/", nil), time.Minute, st.traffic)
 				b.SetBytes(int64(n * len(row.Bytes)))
 				b.ReportAllocs()

@@ -84,14 +84,15 @@ func (s *Server) open(r *http.Request, ip string, a *ask, who finder) (st *strea
 	if err != nil {
 		return nil, err
 	}
-	detach, err := attach(u, sub)
+	leash := &leash{Subscriber: sub}
+	detach, err := attach(u, leash)
 	if err != nil {
 		return nil, err
 	}
-	return s.newStream(sub, u, ip, a, func() { detach(); release() }), nil
+	return s.newStream(leash, u, ip, a, func() { detach(); release() }), nil
 }
 
-func (s *Server) newStream(sub Subscriber, u user, ip string, a *ask, release func()) *stream {
+func (s *Server) newStream(sub *leash, u user, ip string, a *ask, release func()) *stream {
 	t := s.metrics.traffic[a.kind]
 	t.open.Inc()
 	t.opened.Inc()

@@ -71,7 +71,7 @@ func isAnswer(err error) bool {
 }
 
 // attach ties a subscription to its user, if it has one.
-func attach(u user, sub Subscriber) (detach func(), err error) {
+func attach(u user, sub *leash) (detach func(), err error) {
 	if u == nil {
 		return func() {}, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -469,3 +470,51 @@ func TestQuietIsBounded(t *testing.T) {
 }
 
 var _ Subscriber = (*channel.Subscriber)(nil)
+
+// stuckWriter holds the first write with an insert until it is let go.
+type stuckWriter struct {
+	*memWriter
+	stuck, free chan struct{}
+	once        sync.Once
+}
+
+func (w *stuckWriter) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "insert") {
+		w.once.Do(func() { close(w.stuck); <-w.free })
+	}
+	return w.memWriter.Write(p)
+}
+
+// TestEndWhileWriting: what is being written to a slow client when its session ends is finished,
+// so that the client gets whole events; what would come behind it is not begun.
+func TestEndWhileWriting(t *testing.T) {
+	for _, tt := range []struct {
+		accept       string
+		size, events int
+	}{{"text/event-stream", sliceSize, 1}, {"text/event-stream", 10, 3}, {"application/x-ndjson", gatherSize, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			hub, u := privateHub(), &fakeUser{}
+			hub.first = []*channel.Run{readyRun}
+			for n := range 3 {
+				hub.first = append(hub.first, insert(fmt.Sprintf("0/20.%d.aaaaaa", n), `{"row":"`+strings.Repeat("x", tt.size)+`"}`))
+			}
+			s := serverFor(t, Options{Hub: hub}, u)
+			w := &stuckWriter{memWriter: newMemWriter(), stuck: make(chan struct{}), free: make(chan struct{})}
+			r := httptest.NewRequestWithContext(t.Context(), "GET", "/events/orders", nil)
+			r.Header.Set("Accept", tt.accept)
+			done := make(chan struct{})
+			go func() { defer close(done); s.public.Handler.ServeHTTP(w, r) }()
+			<-w.stuck
+			u.end("signed_out")
+			close(w.free)
+			<-done
+			got := w.take()
+			if n := strings.Count(got, `"row":`); n != tt.events || strings.Count(got, "x") != tt.events*tt.size || !strings.Contains(got, `"reason":"signed_out"`) {
+				t.Errorf("%s, rows of %d bytes: %d rows, and the end %q", tt.accept, tt.size, n, got[max(0, len(got)-100):])
+			}
+			if n := metric(t, s, fmt.Sprintf("walrelay_events_written_total{transport=%q}", map[bool]string{true: "sse", false: "ndjson"}[tt.accept == "text/event-stream"])); n != float64(tt.events+1) {
+				t.Errorf("%s: %v events counted, want %d", tt.accept, n, tt.events+1)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/walrelay/walrelay/channel"
@@ -33,6 +34,8 @@ type wire struct {
 	// the stream when it passes, also with nothing to write.
 	lapse   bool
 	traffic *traffic
+	// cut is true once nothing of what has been handed over may be written any more; nil: never.
+	cut *atomic.Bool
 
 	// buf is what has been gathered. Invariant: appended to only between take and
 	// drop, where it is from the pool.
@@ -46,9 +49,14 @@ func newWire(w http.ResponseWriter, r *http.Request, timeout time.Duration, t *t
 	return &wire{w: w, ctl: http.NewResponseController(w), timeout: timeout, lapse: r.ProtoMajor > 1, traffic: t}
 }
 
-// send writes runs, with what is in buf already before them, and flushes.
+// send writes runs, with what is in buf already before them, and flushes. Cut off it stops
+// behind the run that it is at.
 func (o *wire) send(e encoding, runs []*channel.Run) error {
-	for _, r := range runs {
+	for i, r := range runs {
+		if o.cut != nil && o.cut.Load() {
+			o.buf, runs = o.buf[:0], runs[:i] // which has whole events
+			break
+		}
 		if err := e.run(o, r); err != nil {
 			return err
 		}
