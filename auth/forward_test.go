@@ -571,6 +571,16 @@ func TestForwardIDs(t *testing.T) {
 	}
 }
 
+// Claims that an entry names are handed on as they are: what does not fit is refused.
+func TestForwardClaimsAreNotConverted(t *testing.T) {
+	t.Parallel()
+	f := forwardTo(t, "http://127.0.0.1:1", ForwardEntry{User: "id", Claims: ClaimSource{Paths: map[string]string{"name": "id"}}})
+	got, err := f.judge(answer{status: 200, body: []byte(`{"id":42}`)})
+	if err != nil || string(got.claims) != `{"name":42}` {
+		t.Errorf("%s, %v", got.claims, err)
+	}
+}
+
 // A reload may declare other types; what does not fit any more changes nothing.
 func TestForwardDeclaredAnew(t *testing.T) {
 	t.Parallel()

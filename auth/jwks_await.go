@@ -16,22 +16,26 @@ var errKeysEnded = errors.New("walrelay is stopping")
 // decodes again. A nil fetcher only decodes. Errors: a refusal, or *NotReadyError: it cannot
 // be said now whether the token is good.
 func (f *keyFetcher) decodeFresh(ctx context.Context, d decoder, c cookie, now time.Time) (decoded, error) {
+	if f == nil {
+		return d.decode(c, now)
+	}
+	seen := f.good.Load()
 	out, err := d.decode(c, now)
-	if reason, _ := ReasonOf(err); f == nil || reason != UnknownKey {
+	if reason, _ := ReasonOf(err); reason != UnknownKey {
 		return out, err
 	}
-	if err := f.await(ctx, tokenKeyID(c.value)); err != nil {
+	if err := f.await(ctx, tokenKeyID(c.value), seen); err != nil {
 		return decoded{}, err
 	}
 	return d.decode(c, f.now())
 }
 
-// await waits for a newer set after a decoder has answered UnknownKey for a token with this
-// key id. nil: decode once more, and believe the answer. An error is a *NotReadyError: the
+// await waits for a newer set than seen after a decoder has answered UnknownKey for a token
+// with this key id. nil: decode once more, and believe the answer. An error is a *NotReadyError: the
 // set cannot be fetched, or has been so lately that it will be again only later, and may
 // have the key then.
-func (f *keyFetcher) await(ctx context.Context, kid string) error {
-	flight, err := f.join(kid)
+func (f *keyFetcher) await(ctx context.Context, kid string, seen *fetchedKeys) error {
+	flight, err := f.join(kid, seen)
 	if flight == nil {
 		return err
 	}
@@ -45,15 +49,18 @@ func (f *keyFetcher) await(ctx context.Context, kid string) error {
 	}
 }
 
-// join is the fetch to wait for. Neither fetch nor error: the key id is known to be unknown,
-// as the present set was fetched after somebody had asked for it.
-func (f *keyFetcher) join(kid string) (*keyFlight, error) {
+// join is the fetch to wait for. Neither fetch nor error: there is a newer set than seen
+// already, or the key id is known to be unknown, as the present set was fetched after somebody
+// had asked for it.
+func (f *keyFetcher) join(kid string, seen *fetchedKeys) (*keyFlight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
 	switch {
 	case f.ended:
 		return nil, &NotReadyError{Cause: errKeysEnded}
+	case f.good.Load() != seen:
+		return nil, nil
 	case f.flight != nil && !f.flight.begun.IsZero():
 		f.unknown.note(kid, f.flight.begun)
 		return f.flight, nil

@@ -246,6 +246,35 @@ func TestUnknownKeysAreFetched(t *testing.T) {
 	})
 }
 
+// late is a decoder after whose first answer something happens.
+type late struct {
+	inner decoder
+	then  func()
+}
+
+func (l *late) decode(c cookie, now time.Time) (decoded, error) {
+	out, err := l.inner.decode(c, now)
+	if l.then != nil {
+		l.then()
+		l.then = nil
+	}
+	return out, err
+}
+
+// Keys may come between a decoder's answer and the question for newer ones.
+func TestKeysThatComeMeanwhile(t *testing.T) {
+	t.Parallel()
+	one := newSigningKey(t, "one")
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{keys: []signingKey{one}, hold: make(chan struct{})}
+		f := fetchFrom(t, i)
+		synctest.Wait()
+		d := &late{inner: f.decoder, then: func() { close(i.hold); synctest.Wait() }}
+		_, err := f.decodeFresh(t.Context(), d, cookie{value: one.token(t)}, time.Now())
+		wantRefusal(t, "a token that was a moment too early", err, "")
+	})
+}
+
 // A key that nobody knows after a fetch is a final refusal, also for the next who names it.
 func TestUnknownKeysAreFinal(t *testing.T) {
 	t.Parallel()
@@ -287,7 +316,7 @@ func TestKeyIDStorm(t *testing.T) {
 				for n := range 200 {
 					kid := fmt.Sprintf("%d-%d", storm, n)
 					f.candidates(kid, jose.EdDSA)
-					if err := f.await(t.Context(), kid); err != nil && outcomeOf(err) != "not ready" {
+					if err := f.await(t.Context(), kid, f.good.Load()); err != nil && outcomeOf(err) != "not ready" {
 						t.Error(err)
 					}
 					time.Sleep(time.Second)
@@ -483,7 +512,7 @@ func TestKeysWhenStoppingAtOnce(t *testing.T) {
 		f, _ := idleFetcher(t, &issuer{})
 		began := time.Now()
 		errs := make(chan error, 1)
-		go func() { errs <- f.await(t.Context(), "one") }()
+		go func() { errs <- f.await(t.Context(), "one", nil) }()
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -509,7 +538,7 @@ func TestKeysThatDoNotCome(t *testing.T) {
 		wantRefusal(t, "who goes away", err, "later")
 		wantRefusal(t, "a fetch that hangs", f.fresh(t, one.token(t)), "later")
 		alone, _ := idleFetcher(t, &issuer{})
-		wantRefusal(t, "nobody fetches", alone.await(t.Context(), "one"), "later")
+		wantRefusal(t, "nobody fetches", alone.await(t.Context(), "one", nil), "later")
 	})
 }
 
@@ -643,7 +672,7 @@ func TestKeysOverHTTP(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- f.run(ctx) }()
-	if err := f.await(t.Context(), "one"); err != nil || len(f.candidates("one", jose.EdDSA)) != 1 {
+	if err := f.await(t.Context(), "one", nil); err != nil || len(f.candidates("one", jose.EdDSA)) != 1 {
 		t.Errorf("no keys: %v", err)
 	}
 	cancel()
