@@ -17,6 +17,44 @@ func (one *Session) rowExpires(at time.Time) {
 	}
 }
 
+// moved is a change of a row that moved its session's end. A look-up which was under way then
+// does not see it, and may be done later.
+type moved struct {
+	xid     uint32 // 0: there was none
+	expires time.Time
+}
+
+// late reports that its time is over.
+func (one *Session) late(now time.Time) bool {
+	return !one.expires.IsZero() && !now.Before(one.expires)
+}
+
+// checkLate looks at a session whose time is over. mu is held.
+func (s *Sessions) checkLate(one *Session) {
+	if !s.endLate(one) {
+		one.pause(true)
+		s.enqueue(one)
+	}
+}
+
+// endLate ends a session whose time is over, unless only a look-up can tell: then it reports
+// false. mu is held.
+func (s *Sessions) endLate(one *Session) bool {
+	if one.found.row != nil && !one.expires.Equal(one.ends) { // it may have been extended while the WAL lags
+		return false
+	}
+	s.end(one, endSignedOut, "expired")
+	return true
+}
+
+// after is when a session ends that a look-up has found.
+func (m moved) after(f found) time.Time {
+	if m.xid != 0 && !f.snapshot.Has(m.xid) {
+		return m.expires
+	}
+	return f.row.expires
+}
+
 // wind sets when the timers look at a session next. mu is held.
 func (s *Sessions) wind(one *Session) {
 	if one.src == nil || one.over != "" {
@@ -75,15 +113,11 @@ func (s *Sessions) pass() time.Duration {
 
 // due looks at a session whose deadline has come. mu is held.
 func (s *Sessions) due(one *Session, now time.Time) {
-	over := !one.expires.IsZero() && !now.Before(one.expires)
 	switch {
 	case len(one.streams) == 0 && now.Sub(one.idle) >= idleFor:
 		s.end(one, endRenew, "")
-	case over && one.found.row != nil && !one.expires.Equal(one.ends): // it may have been extended while the WAL lags
-		one.pause(true)
-		s.enqueue(one)
-	case over:
-		s.end(one, endSignedOut, "expired")
+	case one.late(now):
+		s.checkLate(one)
 	case one.src.polled && now.Sub(one.read) >= one.src.entry.Revalidate:
 		s.enqueue(one)
 	default:

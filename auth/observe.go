@@ -175,13 +175,18 @@ func (s *Sessions) judge(one *Session, tx change.Tx, v verdict, now row) {
 	case altered:
 		s.doubtOne(one, tx.XID)
 	default:
-		s.postpone(one, now.expires)
+		s.postpone(one, tx, now.expires)
 	}
 }
 
 // postpone takes in when a row's session ends now.
-func (s *Sessions) postpone(one *Session, expires time.Time) {
+func (s *Sessions) postpone(one *Session, tx change.Tx, expires time.Time) {
+	one.moved = moved{tx.XID, expires}
 	one.rowExpires(expires)
+	if one.late(s.now()) { // a way of signing out
+		s.checkLate(one)
+		return
+	}
 	s.wind(one)
 }
 

@@ -113,8 +113,10 @@ func (s *Sessions) settle(one *Session, f found, err error) bool {
 		s.end(one, endClaims, "claims")
 		return true
 	}
+	if s.take(one, f); one.late(s.now()) { // by a change that the look-up did not see, or since it began
+		return s.endLate(one)
+	}
 	s.metrics.reread("same")
-	s.take(one, f)
 	one.rereading, one.doubts = false, nil
 	one.pause(false)
 	s.wind(one)

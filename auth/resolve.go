@@ -235,7 +235,7 @@ func (s *Sessions) admit(one *Session, f found) (bool, error) {
 func (s *Sessions) take(one *Session, f found) {
 	one.found, one.read = f, s.now()
 	if f.row != nil {
-		one.rowExpires(f.row.expires)
+		one.rowExpires(one.moved.after(f))
 	} else {
 		one.expires = one.ends
 	}

@@ -35,6 +35,8 @@ type Session struct {
 	// expires is when it ends by time, zero: it does not. Of a store's session it is looked
 	// at again then.
 	expires time.Time
+	// moved is the last change of the row that did nothing but move its end.
+	moved moved
 	// deadline is when the timers look at it next; zero: never.
 	deadline time.Time
 	streams  map[Stream]struct{}
