@@ -65,16 +65,20 @@ func (v storeVector) documentedEnv(t testing.TB, e *SessionEntry, secret string)
 		return env
 	}
 	e.Secrets = nil
-	ring, byID := KeyRing{}, map[string]string{}
-	if json.Unmarshal(v.Secrets[secret], &byID) == nil { // iron-session
-		ring = ringOf(slices.Collect(maps.Values(byID))...)
-	} else {
-		ring = v.ring(t, secret)
-	}
-	for i, one := range ring {
+	for i, one := range v.documentedRing(t, secret) {
 		name := "SECRET_" + strconv.Itoa(i)
 		env[name] = string(one.bytes())
 		e.Secrets = append(e.Secrets, "env:"+name)
 	}
 	return env
+}
+
+// documentedRing takes passwords by id, as iron-session has them, too.
+func (v storeVector) documentedRing(t testing.TB, secret string) KeyRing {
+	t.Helper()
+	var byID map[string]string
+	if json.Unmarshal(v.Secrets[secret], &byID) == nil {
+		return ringOf(slices.Collect(maps.Values(byID))...)
+	}
+	return v.ring(t, secret)
 }

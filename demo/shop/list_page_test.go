@@ -45,7 +45,7 @@ func TestListPage(t *testing.T) {
 
 	// A logout deletes the row; what ends the page's list is the stream alone.
 	p.do(chromedp.Click(`#logout`))
-	p.waitFor("no session in the database", func() bool { return p.sessions() == 0 })
+	p.waitFor("no session in the database", func() bool { return p.sessions("Ada") == 0 })
 	if state := eval[string](p, `document.body.dataset.state`); state != "live" {
 		t.Errorf("the page is %q before the stream has ended", state)
 	}
@@ -61,8 +61,9 @@ func TestListPage(t *testing.T) {
 
 	// The application gives the session a new id: the stream ends, and the browser comes
 	// back with the new cookie.
-	p.do(chromedp.Evaluate[chromedp.Void](`fetch('/login', {method: 'POST', body: new URLSearchParams({name: 'Ada', password: 'lovelace'})}).then(() => {})`))
-	p.waitFor("the session of Ada", func() bool { return p.sessions() == 1 })
+	p.do(chromedp.Evaluate[chromedp.Void](`fetch('/login', {method: 'POST', body: new URLSearchParams({name: 'Ada', password: 'lovelace'})}).then(() => { window.loggedIn = true; })`))
+	p.waitFor("Ada's session instead of Grace's", func() bool { return p.sessions("Ada") == 1 && p.sessions("Grace") == 0 })
+	p.wait(`window.loggedIn === true`)
 	p.c.frames <- "event: end\ndata: {\"reason\":\"signed_out\"}\n\n"
 	p.c.end()
 	p.waitText("line-text", "signed out")
@@ -94,10 +95,11 @@ func (p *pageTest) beginList(rows ...string) {
 	p.waitText("line-text", "live")
 }
 
-// sessions counts those in the database.
-func (p *pageTest) sessions() (n int) {
+// sessions counts a user's in the database.
+func (p *pageTest) sessions(user string) (n int) {
 	p.Helper()
-	if err := p.shop.store.pool.QueryRow(p.Context(), `select count(*) from sessions`).Scan(&n); err != nil {
+	err := p.shop.store.pool.QueryRow(p.Context(), `select count(*) from sessions s join users u on u.id = s.user_id where u.name = $1`, user).Scan(&n)
+	if err != nil {
 		p.Fatal(err)
 	}
 	return n
