@@ -77,6 +77,10 @@ func (s *Sessions) wind(one *Session) {
 	}
 }
 
+// maxNap is how long timers sleep at most: a clock that is set, or a machine that was asleep,
+// moves the time at which sessions expire, and timers do not notice.
+const maxNap = 30 * time.Second
+
 // keepTime looks at sessions when their time has come.
 func (s *Sessions) keepTime(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
@@ -104,9 +108,9 @@ func (s *Sessions) pass() time.Duration {
 		case one != nil:
 			s.due(one, now)
 		case next.IsZero():
-			return time.Hour
+			return maxNap
 		default:
-			return max(next.Sub(now), time.Millisecond)
+			return min(max(next.Sub(now), time.Millisecond), maxNap)
 		}
 	}
 }

@@ -39,7 +39,9 @@ type Session struct {
 	moved moved
 	// deadline is when the timers look at it next; zero: never.
 	deadline time.Time
-	streams  map[Stream]struct{}
+	// place is where it stands in timers.due, from 1; 0: nowhere.
+	place   int
+	streams map[Stream]struct{}
 	// idle is since when there is no stream.
 	idle time.Time
 	// over is the reason for which the session has ended; empty: it has not.
@@ -56,39 +58,39 @@ type Session struct {
 }
 
 // Claims are those of the user.
-func (s *Session) Claims() Claims { return s.claims }
+func (one *Session) Claims() Claims { return one.claims }
 
 // MaxStream is how long a stream of the session may last; 0: as long as it likes.
-func (s *Session) MaxStream() time.Duration { return s.maxStream }
+func (one *Session) MaxStream() time.Duration { return one.maxStream }
 
 // SetCookies are values of Set-Cookie that the application wants to be set.
-func (s *Session) SetCookies() []string { return s.cookies }
+func (one *Session) SetCookies() []string { return one.cookies }
 
 // Attach ties a stream to the session: the session ends it when it is over itself, and
 // pauses it while it is not known whether it is. A session that has ended already ends the
 // stream at once. detach must be called when the stream is over, once. The error is a
 // *LimitError: the session or its user has too many streams.
-func (s *Session) Attach(st Stream) (detach func(), err error) {
-	all := s.sessions
-	if all == nil {
+func (one *Session) Attach(st Stream) (detach func(), err error) {
+	s := one.sessions
+	if s == nil {
 		return func() {}, nil
 	}
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	if err := all.open.take(s.tag, s.person); err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open.take(one.tag, one.person); err != nil {
 		return nil, err
 	}
 	switch {
-	case s.over != "":
-		st.End(s.over)
-	case s.doubtful:
+	case one.over != "":
+		st.End(one.over)
+	case one.doubtful:
 		st.Pause(true)
 	}
-	s.streams[st] = struct{}{}
-	if s.over == "" {
-		all.index.all[s] = struct{}{} // those that are not looked up again are known by their streams
+	one.streams[st] = struct{}{}
+	if one.over == "" {
+		s.index.all[one] = struct{}{} // those that are not looked up again are known by their streams
 	}
-	return func() { all.detach(s, st) }, nil
+	return func() { s.detach(one, st) }, nil
 }
 
 func (s *Sessions) detach(one *Session, st Stream) {

@@ -324,7 +324,7 @@ func TestIdleSessionsGo(t *testing.T) {
 		}
 		st.detach()
 		time.Sleep(idleFor + time.Second)
-		if w.cached(st.session.tag) != nil || len(w.index.refs) != 0 || len(w.index.all) != 0 || len(w.open.session) != 0 || len(w.timers.armed) != 0 {
+		if w.cached(st.session.tag) != nil || len(w.index.refs) != 0 || len(w.index.all) != 0 || len(w.open.session) != 0 || len(w.timers.due) != 0 {
 			t.Error("a session without streams is still there")
 		}
 		w.attach(st.session).is(t, "renew") // nobody watches over it any more

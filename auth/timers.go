@@ -9,17 +9,15 @@ import (
 // A deadline that moves back is found when the old one comes: a session that is touched at
 // every request costs nothing here.
 type timers struct {
+	// due has each session once at most, see Session.place: what is over leaves nothing.
 	due deadlines
-	// armed says which of a session's places in due counts.
-	armed map[*Session]time.Time
 	// wake has a value when the first deadline may be another.
 	wake chan struct{} // capacity 1
 }
 
-func newTimers() timers {
-	return timers{armed: map[*Session]time.Time{}, wake: make(chan struct{}, 1)}
-}
+func newTimers() timers { return timers{wake: make(chan struct{}, 1)} }
 
+// deadline is when a session is looked at: its own, or an earlier one that has moved back.
 type deadline struct {
 	at  time.Time
 	one *Session
@@ -29,10 +27,16 @@ type deadlines []deadline
 
 func (d deadlines) Len() int           { return len(d) }
 func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
-func (d deadlines) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].one.place, d[j].one.place = i+1, j+1
+}
 
 // Push is for package heap.
-func (d *deadlines) Push(x any) { *d = append(*d, x.(deadline)) }
+func (d *deadlines) Push(x any) {
+	*d = append(*d, x.(deadline))
+	(*d)[len(*d)-1].one.place = len(*d)
+}
 
 // Pop is for package heap.
 func (d *deadlines) Pop() any {
@@ -40,51 +44,50 @@ func (d *deadlines) Pop() any {
 	last := old[len(old)-1]
 	old[len(old)-1] = deadline{}
 	*d = old[:len(old)-1]
+	last.one.place = 0
 	return last
 }
 
 // set makes at the deadline of a session.
 func (t *timers) set(one *Session, at time.Time) {
 	one.deadline = at
-	if was, armed := t.armed[one]; armed && !at.Before(was) {
+	switch i := one.place - 1; {
+	case i < 0:
+		heap.Push(&t.due, deadline{at, one})
+	case at.Before(t.due[i].at):
+		t.due[i].at = at
+		heap.Fix(&t.due, i)
+	default:
 		return
 	}
-	t.push(one)
 	select {
 	case t.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (t *timers) push(one *Session) {
-	t.armed[one] = one.deadline
-	heap.Push(&t.due, deadline{one.deadline, one})
-}
-
-// stop forgets a session; what is left of it in due goes with time.
+// stop forgets a session.
 func (t *timers) stop(one *Session) {
 	one.deadline = time.Time{}
-	delete(t.armed, one)
+	if one.place > 0 {
+		heap.Remove(&t.due, one.place-1)
+	}
 }
 
 // next is the session whose deadline has come, or nil and when to ask again (zero: when woken).
 func (t *timers) next(now time.Time) (*Session, time.Time) {
 	for len(t.due) > 0 {
 		first := t.due[0]
-		if first.at.After(now) {
+		switch {
+		case first.at.After(now):
 			return nil, first.at
+		case first.one.deadline.After(now): // moved back since
+			t.due[0].at = first.one.deadline
+			heap.Fix(&t.due, 0)
+		default:
+			heap.Pop(&t.due)
+			return first.one, time.Time{}
 		}
-		heap.Pop(&t.due)
-		one := first.one
-		if at, armed := t.armed[one]; !armed || !at.Equal(first.at) {
-			continue // an earlier one has come meanwhile
-		}
-		if one.deadline.After(now) { // moved back since
-			t.push(one)
-			continue
-		}
-		delete(t.armed, one)
-		return one, time.Time{}
 	}
 	return nil, time.Time{}
 }

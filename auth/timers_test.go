@@ -33,8 +33,8 @@ func TestTimers(t *testing.T) {
 	if len(got) != 2 || got[0] != b || got[1] != c {
 		t.Errorf("%d sessions came", len(got))
 	}
-	if len(timers.due) != 0 || len(timers.armed) != 0 {
-		t.Errorf("%d places left, %d armed", len(timers.due), len(timers.armed))
+	if len(timers.due) != 0 || a.place+b.place+c.place != 0 {
+		t.Errorf("%d places left", len(timers.due))
 	}
 }
 
@@ -50,5 +50,42 @@ func TestTimersTouched(t *testing.T) {
 	}
 	if got, next := timers.next(time.Unix(1500, 0)); got != nil || !next.Equal(time.Unix(1999, 0)) {
 		t.Errorf("next = %v, %v", got, next)
+	}
+}
+
+// TestTimersOfManyStreams: what is over is forgotten at once, and streams that come and go
+// leave nothing behind, however far away the session's own end is.
+func TestTimersOfManyStreams(t *testing.T) {
+	t.Parallel()
+	timers, start, far := newTimers(), time.Unix(1000, 0), 14*24*time.Hour
+	var lasting []*Session
+	for range 100 {
+		lasting = append(lasting, &Session{})
+	}
+	for now := start; now.Before(start.Add(time.Hour)); now = now.Add(time.Minute) {
+		for _, one := range lasting {
+			timers.set(one, now.Add(idleFor)) // its stream is over
+		}
+		for one, _ := timers.next(now.Add(idleFor)); one != nil; one, _ = timers.next(now.Add(idleFor)) {
+			timers.set(one, start.Add(far)) // there is another
+		}
+		brief := &Session{}
+		timers.set(brief, start.Add(far))
+		timers.stop(brief)
+	}
+	if len(timers.due) != len(lasting) {
+		t.Errorf("%d places for %d sessions", len(timers.due), len(lasting))
+	}
+	for i, d := range timers.due {
+		if d.one.place != i+1 || d.at.Before(d.one.deadline.Add(-far)) {
+			t.Fatalf("place %d says %d", i+1, d.one.place)
+		}
+	}
+	for _, one := range lasting {
+		timers.stop(one)
+		timers.stop(one)
+	}
+	if len(timers.due) != 0 {
+		t.Errorf("%d places left", len(timers.due))
 	}
 }
