@@ -356,14 +356,15 @@ func TestErrorsOfUsersCarryCORS(t *testing.T) {
 		s := start(t, Options{Hub: privateHub(), AllowedOrigins: []string{listed}, Resolver: fakeResolver{tt.err}})
 		for origin, site := range map[string]string{listed: "cross-site", "https://evil.example": "cross-site", "http://own": "same-origin", "null": "cross-site"} {
 			resp := get(t, target(s, "/events/orders"), "Accept: "+tt.accept, "Origin: "+origin, "Sec-Fetch-Site: "+site)
-			status, acao, creds := tt.status, "", ""
+			status, acao, creds, expose := tt.status, "", "", ""
 			switch {
 			case origin == listed:
-				acao, creds = listed, "true"
+				acao, creds, expose = listed, "true", "Retry-After"
 			case site == "cross-site":
 				status = 403
 			}
-			if resp.StatusCode != status || resp.Header.Get("Access-Control-Allow-Origin") != acao || resp.Header.Get("Access-Control-Allow-Credentials") != creds {
+			if resp.StatusCode != status || resp.Header.Get("Access-Control-Allow-Origin") != acao || resp.Header.Get("Access-Control-Allow-Credentials") != creds ||
+				resp.Header.Get("Access-Control-Expose-Headers") != expose {
 				t.Errorf("%v from %s: status %d, want %d, %v", tt.err, origin, resp.StatusCode, status, resp.Header)
 			}
 			if resp.Header.Get("Vary") != "Origin, Cookie, Authorization" {

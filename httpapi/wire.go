@@ -54,7 +54,7 @@ func newWire(w http.ResponseWriter, r *http.Request, timeout time.Duration, t *t
 func (o *wire) send(e encoding, runs []*channel.Run) error {
 	for i, r := range runs {
 		if o.cut != nil && o.cut.Load() {
-			o.buf, runs = o.buf[:0], runs[:i] // which has whole events
+			runs = runs[:i]
 			break
 		}
 		if err := e.run(o, r); err != nil {
