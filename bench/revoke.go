@@ -184,7 +184,7 @@ func (r *revocations) figures(ctx context.Context) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	f.at, f.lookups = time.Now(), metrics["walrelay_auth_lookup_seconds_count"]
+	f.at, f.lookups = time.Now(), metrics["walrelay_auth_lookups_seconds_count"]
 	f.cpu, err = r.relay.cpu()
 	return f, err
 }
