@@ -102,7 +102,7 @@ func authExplain(ctx context.Context, cfg *config.Config, request *http.Request,
 		trouble = sessions.Learn(catalog.relations)
 	}
 	if trouble != nil {
-		printStep(out, auth.Step{Name: "database", Text: oneLine(trouble)})
+		printStep(out, auth.Step{Name: "database", Text: trouble.Error()})
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -123,19 +123,18 @@ type catalog struct {
 	relations map[string]*change.Relation
 }
 
-// readCatalog asks the database. What it knows of the tables is usable with an error too.
+// readCatalog asks the database.
 func readCatalog(ctx context.Context, cfg *config.Config) (c catalog, err error) {
-	_, x, err := examineFor(ctx, cfg)
-	if err != nil {
-		return c, err
-	}
-	t := targetWithout(cfg, x.Unlogged)
-	conn, err := replication.Connect(ctx, t.URL)
+	conn, err := replication.Connect(ctx, string(cfg.Postgres.URL))
 	if err != nil {
 		return c, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	p, err := replication.Check(ctx, conn, t)
+	x, err := examineDatabase(ctx, cfg)
+	if err != nil {
+		return c, err
+	}
+	p, err := replication.Check(ctx, conn, targetWithout(cfg, x.Unlogged))
 	if err != nil {
 		return c, err
 	}
@@ -153,8 +152,5 @@ func printStep(out io.Writer, s auth.Step) {
 	if where == "" {
 		where = "request"
 	}
-	fmt.Fprintf(out, "%-2s  %-8s %-9s %s\n", verdict, where, s.Name, s.Text)
+	fmt.Fprintf(out, "%-2s  %-8s %-9s %s\n", verdict, where, s.Name, comment(strings.ReplaceAll(s.Text, "\n", "; ")))
 }
-
-// oneLine is an error on one line.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -150,7 +150,7 @@ func (p *authPrinter) url(key string, u *url.URL) {
 	if bare.RawQuery != "" {
 		bare.RawQuery = "..."
 	}
-	p.text(key, bare.String())
+	p.line(key, comment(bare.String()))
 }
 
 func (p *authPrinter) store(s *auth.Store) {

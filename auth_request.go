@@ -117,7 +117,7 @@ const httpOnly = "#HttpOnly_"
 // jarCookies are the cookies of a jar that a browser would still send, whatever their site.
 func jarCookies(text string, now time.Time) (string, error) {
 	var parts []string
-	expired := 0
+	expired := false
 	for n, line := range lines(text) {
 		line, only := strings.CutPrefix(line, httpOnly)
 		if !only && strings.HasPrefix(line, "#") {
@@ -132,7 +132,7 @@ func jarCookies(text string, now time.Time) (string, error) {
 			return "", fmt.Errorf("line %d: its fifth field is no time (what stands there is not shown)", n+1)
 		}
 		if end > 0 && end <= now.Unix() {
-			expired++
+			expired = true
 			continue
 		}
 		parts = append(parts, fields[5]+"="+strings.Join(fields[6:], ""))
@@ -140,8 +140,8 @@ func jarCookies(text string, now time.Time) (string, error) {
 	switch {
 	case len(parts) > 0:
 		return strings.Join(parts, "; "), nil
-	case expired > 0:
-		return "", fmt.Errorf("all of its %s have expired; sign in again", count(expired, "cookie"))
+	case expired:
+		return "", errors.New("every cookie in it has expired; sign in again")
 	}
 	return "", errors.New("there is no cookie in it")
 }

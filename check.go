@@ -38,18 +38,19 @@ func newCheckCommand() *cobra.Command {
 func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	here := checkMachine(cfg)
 	printFindings(out, cfg, here.findings)
-	secrets, examined, err := examineFor(ctx, cfg)
-	if err != nil {
-		return err
-	}
+	secrets := secretProblems(cfg)
 	printProblems(out, replication.Error, secrets)
-	authErrors := len(secrets) + printExamined(out, cfg, examined)
-	t := targetWithout(cfg, examined.Unlogged)
-	conn, err := replication.Connect(ctx, t.URL)
+	conn, err := replication.Connect(ctx, string(cfg.Postgres.URL))
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	examined, err := examineDatabase(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	authErrors := len(secrets) + printExamined(out, cfg, examined)
+	t := targetWithout(cfg, examined.Unlogged)
 	p, err := replication.Check(ctx, conn, t)
 	if err != nil {
 		return err

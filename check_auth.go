@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/walrelay/walrelay/auth"
 	"github.com/walrelay/walrelay/config"
 	"github.com/walrelay/walrelay/replication"
@@ -22,13 +24,19 @@ func authCheck(ctx context.Context, cfg *config.Config, out io.Writer) error {
 			fmt.Fprintf(out, "%-7s  %s\n", replication.Warning, w)
 		}
 	}
-	secrets, x, err := examineFor(ctx, cfg)
+	secrets := secretProblems(cfg)
+	printProblems(out, replication.Error, secrets)
+	conn, err := replication.Connect(ctx, string(cfg.Postgres.URL))
 	if err != nil {
 		return err
 	}
-	printProblems(out, replication.Error, secrets)
+	defer conn.Close(context.WithoutCancel(ctx))
+	x, err := examineDatabase(ctx, cfg)
+	if err != nil {
+		return err
+	}
 	errs := len(secrets) + printExamined(out, cfg, x)
-	found, err := authFindings(ctx, cfg, x)
+	found, err := authFindings(ctx, conn, cfg, x)
 	if err != nil {
 		return err
 	}
@@ -42,24 +50,17 @@ func authCheck(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	return nil
 }
 
-// examineFor is what check says of auth: secrets that cannot be read, and what the database
-// says.
-func examineFor(ctx context.Context, cfg *config.Config) ([]*config.Problem, *auth.Examination, error) {
+// examineDatabase is what the database says of auth.
+func examineDatabase(ctx context.Context, cfg *config.Config) (*auth.Examination, error) {
 	if !signsIn(cfg) {
-		return nil, &auth.Examination{}, nil
+		return &auth.Examination{}, nil
 	}
-	x, err := auth.Examine(ctx, string(cfg.Postgres.URL), cfg.Auth, cfg.Claims)
-	return secretProblems(cfg), x, err
+	return auth.Examine(ctx, string(cfg.Postgres.URL), cfg.Auth, cfg.Claims)
 }
 
 // authFindings are those that replication has of the tables of auth.
-func authFindings(ctx context.Context, cfg *config.Config, x *auth.Examination) (replication.Findings, error) {
+func authFindings(ctx context.Context, conn *pgx.Conn, cfg *config.Config, x *auth.Examination) (replication.Findings, error) {
 	t := targetWithout(cfg, x.Unlogged)
-	conn, err := replication.Connect(ctx, t.URL)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
 	p, err := replication.Check(ctx, conn, t)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func secretProblems(cfg *config.Config) []*config.Problem {
 	return nil
 }
 
-var keyed = regexp.MustCompile(`^(auth\.\d+(?:\.[a-z_0-9]+)*):? (.*)$`)
+var keyed = regexp.MustCompile(`^(auth\.\d+(?:\.[a-z_0-9]+)*): (?:(secrets|encryption|decode|check|format): )?(.*)$`)
 
 // locatedKeys gives the lines of an error that begin with a key their places in the file. It is
 // a *config.Errors.
@@ -105,7 +106,9 @@ func locatedKeys(cfg *config.Config, err error) error {
 	for line := range strings.Lines(err.Error()) {
 		key, text := "auth", strings.TrimSpace(line)
 		if m := keyed.FindStringSubmatch(text); m != nil {
-			key, text = m[1], m[2]
+			if key, text = m[1], m[3]; m[2] != "" {
+				key += "." + m[2]
+			}
 		}
 		out.Add(cfg.Errorf(cfg.Pos(key), key, "%s", text))
 	}
