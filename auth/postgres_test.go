@@ -69,6 +69,9 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%.20q: no snapshot", c.key)
 		}
 	}
+	if n := p.pool.Stat().NewConnsCount(); n != 1 {
+		t.Errorf("%d connections were made: a refusal must not cost one", n)
+	}
 	f, err := p.lookup(t.Context(), s, question{key: []byte("ada"), now: noon})
 	if err != nil || f.user != "42" || string(f.session) != `{"org":7,"user":42}` || cmp.Diff([]string{"42"}, f.dependUsers) != "" || f.row.watched != string(f.session) {
 		t.Errorf("%+v %v", f, err)
@@ -205,18 +208,18 @@ func TestRowsOfManyTypes(t *testing.T) {
 		create type mood as enum ('sad', 'ok');
 		create table sessions (token citext, c char(9), b bool, i inet, tz timestamptz, ts timestamp, f float8, n numeric, u uuid, iv interval, by bytea, m mood, a text[], d date, r real,
 			key bytea, usr char(8), payload bytea, ends numeric, primary key (c, b, i, tz, f, n, u, iv, by, m, d, r));
-		insert into sessions values ('Tok', 'abc', true, '10.0.0.1/32', '2026-11-20 21:43:45.9+02', '2026-11-20 21:43:45', 0.1, 1.50, 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', '26 hours', '\x00ff',
+		insert into sessions values ('Tok', 'abc', true, '10.0.0.1/32', '2026-11-20 21:43:45.9+02', '2026-11-20 21:43:45', 0.30000000000000004, 1.50, 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', '26 hours', '\x00ff',
 			'ok', '{a,"b c"}', '2026-11-20', 0.1, '\x6b6579', '42', '{"x": 1.0}', 1795299000.5)`)
 	e := &SessionEntry{Cookies: []string{"sid"}, Decode: "plain", User: "usr",
 		Store: &Store{Schema: "public", Table: "sessions", Key: "key", Expires: &Expires{Column: "ends", Unit: "unix", Plus: time.Second}, Data: &Data{Column: "payload", Format: "json"},
 			Watch: []string{"x", "tz", "ts", "iv", "f", "a", "b", "usr", "r"},
-			Where: []Equal{{"b", "yes"}, {"n", "1.5"}, {"c", "abc"}, {"token", "TOK"}, {"i", "10.0.0.1"}, {"tz", "2026-11-20 19:43:45.9Z"}, {"m", "ok"}, {"f", "1e-1"}}}}
+			Where: []Equal{{"b", "yes"}, {"n", "1.5"}, {"c", "abc"}, {"token", "TOK"}, {"i", "10.0.0.1"}, {"tz", "2026-11-20 19:43:45.9Z"}, {"m", "ok"}, {"f", "3.0000000000000004e-1"}}}}
 	s := d.source(t, e, nil)
 	f, err := d.postgres(t).lookup(t.Context(), s, question{key: []byte("key"), now: noon})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"a":"{a,\"b c\"}","b":"t","f":"0.1","iv":"26:00:00","r":"0.1","ts":"2026-11-20 21:43:45","tz":"2026-11-20 19:43:45.9+00","usr":"42      ","x":1.0}`
+	want := `{"a":"{a,\"b c\"}","b":"t","f":"0.30000000000000004","iv":"26:00:00","r":"0.1","ts":"2026-11-20 21:43:45","tz":"2026-11-20 19:43:45.9+00","usr":"42      ","x":1.0}`
 	if f.row.watched != want || !f.row.expires.Equal(time.UnixMilli(1795299001500)) || f.user != "42      " {
 		t.Errorf("%+v\nwatched %s\nwant    %s", f, f.row.watched, want)
 	}
