@@ -79,6 +79,9 @@ func (r *revocations) round(ctx context.Context, rate int) error {
 	if err != nil {
 		return err
 	}
+	if before.lookups < float64(r.sessions) {
+		return fmt.Errorf("%.0f look-ups are counted for %d streams", before.lookups, r.sessions)
+	}
 	logouts, err := r.logOut(ctx, conn)
 	if stopped := t.stop(); err == nil {
 		err = stopped
