@@ -8,7 +8,7 @@ import (
 )
 
 // slowClaims takes its time after it has its snapshot, so that much can happen meanwhile.
-const slowClaims = "claims: select id, role, home as org from users where id = :user::bigint and not disabled and (select pg_sleep(0.7)) is not null"
+const slowClaims = "claims: select id, role, home as org from users where id = :user::bigint and not disabled and (select pg_sleep(0.3)) is not null"
 
 // TestAuthWhileLookingUp: a session changes while a look-up of it is under way, whose
 // snapshot does not have the change.
