@@ -64,6 +64,9 @@ func (v storeVector) documentedEnv(t testing.TB, e *SessionEntry, secret string)
 	if secret == "" {
 		return env
 	}
+	if len(e.Encryption) > 0 {
+		env["BLOCK"], e.Encryption = string(v.ring(t, "block_key")[0].bytes()), []string{"env:BLOCK"}
+	}
 	e.Secrets = nil
 	for i, one := range v.documentedRing(t, secret) {
 		name := "SECRET_" + strconv.Itoa(i)

@@ -37,6 +37,7 @@ var documented = []struct {
 	{"flask-cookie", "flask.md", "Flask", "SECRET_KEY", someUsers, `{"id":42,"role":"admin"}`},
 	{"starlette-cookie", "flask.md", "Starlette, FastAPI", "secret_key", someUsers, `{"id":42,"role":"admin"}`},
 	{"iron-session", "others.md", "iron-session", "password", someUsers, `{"id":42,"role":"admin"}`},
+	{"gorilla-cookiestore-encrypted", "others.md", "gorilla/sessions CookieStore", "hash_key", someUsers, `{"id":42,"role":"admin"}`},
 	{"lucia-sha256", "others.md", "Tokens hashed in a table (the Lucia guide, your own code)", "",
 		"alter table app_users rename to users; alter table users add disabled bool not null default false, add role text", `{"id":42,"role":null}`},
 	{"scs-postgresstore", "others.md", "scs with postgresstore or pgxstore", "",
