@@ -32,8 +32,9 @@ type found struct {
 	dependUsers []string
 	// snapshot is what the transaction saw that read all this. Invariant: zero iff Postgres was not asked.
 	snapshot change.Snapshot
-	// gap is Sessions.gaps before it was asked.
-	gap uint64
+	// gap is Sessions.gaps before it was asked, asked is when.
+	gap   uint64
+	asked time.Time
 }
 
 // row is what matters of a row of the store. The same row gives an equal one, whether it

@@ -17,9 +17,9 @@ func (s *Sessions) Missed() {
 	}
 }
 
-// gap is how often changes have been missed until now.
-func (s *Sessions) gap() uint64 {
+// gap is Sessions.gaps and rings now.
+func (s *Sessions) gap() (gaps, rings uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gaps
+	return s.gaps, s.rings
 }

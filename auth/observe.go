@@ -8,12 +8,15 @@ import (
 )
 
 // Learn takes in what the tables of the entries are, by schema.name, before the stream
-// begins or goes on. An error says which does not fit; its sessions are refused.
+// begins or goes on; nil for one that replication does not follow, which nobody would hear of.
+// An error says which does not fit; its sessions are refused.
 func (s *Sessions) Learn(tables map[string]*change.Relation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, rel := range tables {
-		s.relations[rel.OID] = rel
+		if rel != nil {
+			s.relations[rel.OID] = rel
+		}
 	}
 	var problems []error
 	for i, src := range s.sources {
@@ -28,6 +31,7 @@ func (s *Sessions) Learn(tables map[string]*change.Relation) error {
 func (s *Sessions) learnLocked(i int, src *source, tables map[string]*change.Relation) error {
 	changed, err := src.learn(tables)
 	if err != nil || changed.store || changed.depends {
+		s.gaps++ // what is being looked up would be indexed by what is no more
 		s.endAll(i, endClaims, "table_changed")
 	}
 	return err

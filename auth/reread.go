@@ -101,10 +101,9 @@ func (s *Sessions) settle(one *Session, f found, err error) bool {
 		s.metrics.reread("gone")
 		s.end(one, endSignedOut, string(reason))
 		return true
-	case err != nil || f.gap != s.gaps:
+	case err != nil || s.stale(f):
 		return false
 	}
-	s.recent.saw(f.snapshot, s.now())
 	switch {
 	case one.unseen(f.snapshot):
 		return false

@@ -159,11 +159,12 @@ func (s *Sessions) refuseAgain(e *entry, t tag, err error) {
 func (s *Sessions) begin(e *entry, c cookie, t tag) (*Session, error) {
 	ctx, cancel := context.WithTimeout(s.run, lookupPatience)
 	defer cancel()
+	_, rings := s.gap()
 	asked, opened, err := e.source.ask(ctx, c, s.now())
 	if err != nil {
 		return nil, err
 	}
-	one := &Session{sessions: s, entry: e.Key, tag: t, src: e.source, n: e.n, asked: asked, maxStream: e.Session.MaxStream,
+	one := &Session{sessions: s, entry: e.Key, tag: t, rings: rings, src: e.source, n: e.n, asked: asked, maxStream: e.Session.MaxStream,
 		streams: map[Stream]struct{}{}}
 	if !opened.expires.IsZero() {
 		one.ends = opened.expires.Add(e.Session.StreamPastExp)
@@ -194,9 +195,10 @@ func (s *Sessions) lookUp(ctx context.Context, one *Session) (found, error) {
 	}
 	asked := one.asked
 	asked.now = s.now()
-	gap, began := s.gap(), time.Now()
+	began := time.Now()
+	gap, _ := s.gap()
 	f, err := s.lookups.lookup(ctx, one.src, asked)
-	f.gap = gap
+	f.gap, f.asked = gap, asked.now
 	_, refused := ReasonOf(err)
 	s.metrics.lookup(time.Since(began), err != nil && !refused)
 	return f, err
@@ -216,11 +218,11 @@ func (s *Sessions) admit(one *Session, f found) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	refs := s.refsOf(one, f)
-	if f.snapshot.Xmax > 0 {
-		s.recent.saw(f.snapshot, s.now())
-		if f.gap != s.gaps || s.recent.hides(f.snapshot, refs...) {
-			return false, nil
-		}
+	switch {
+	case one.rings != s.rings:
+		return false, errRings
+	case s.stale(f), f.snapshot.Xmax > 0 && s.recent.hides(f.snapshot, refs...):
+		return false, nil
 	}
 	one.claims = Claims{verified: true, values: values}
 	one.person = s.tagOf("person", one.entry, f.user)
@@ -229,6 +231,22 @@ func (s *Sessions) admit(one *Session, f found) (bool, error) {
 	s.index.add(one)
 	s.wind(one)
 	return true, nil
+}
+
+// errRings: the secrets that opened the cookie may be in force no more.
+var errRings = errors.New("secrets have been read again meanwhile")
+
+// stale takes in the snapshot of a look-up, and reports whether the look-up does not count. mu is
+// held.
+func (s *Sessions) stale(f found) bool {
+	now := s.now()
+	if f.gap != s.gaps || now.Sub(f.asked) >= recentFor { // notes may be forgotten that it does not see
+		return true
+	}
+	if f.snapshot.Xmax > 0 {
+		s.recent.saw(f.snapshot, now)
+	}
+	return false
 }
 
 // take makes found what is known of a session.
@@ -260,6 +278,7 @@ func (s *Sessions) ask(r *http.Request, c Client, e *entry) (*Session, error) {
 	}
 	defer s.slots.Release(1)
 	began := time.Now()
+	gap, _ := s.gap()
 	f, err := e.forward.ask(r.Context(), r, c)
 	s.metrics.lookup(time.Since(began), err != nil && !errors.Is(err, ErrNoSession) && !errors.Is(err, ErrForbidden))
 	if err != nil {
@@ -270,7 +289,7 @@ func (s *Sessions) ask(r *http.Request, c Client, e *entry) (*Session, error) {
 		s.log.Warn("a user's claims are not what the configuration declares: refused", "entry", e.Key, "cause", err)
 		return nil, refuse(BadClaims, "the claims are not of their types, or one that is required is missing")
 	}
-	return &Session{sessions: s, entry: e.Key, claims: Claims{verified: true, values: values}, maxStream: e.Forward.MaxStream, cookies: f.setCookies,
+	return &Session{sessions: s, entry: e.Key, claims: Claims{verified: true, values: values}, maxStream: e.Forward.MaxStream, cookies: f.setCookies, gap: gap,
 		tag: s.tagOf("cookie", sentOn(e, r.Header)...), person: s.tagOf("person", e.Key, f.user), streams: map[Stream]struct{}{}}, nil
 }
 

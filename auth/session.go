@@ -26,6 +26,9 @@ type Session struct {
 	asked question
 	// ends is when the cookie itself ends; zero: it does not.
 	ends time.Time
+	// rings is Sessions.rings before its cookie was opened; gap is Sessions.gaps before its claims
+	// were read, of one that cannot be looked up again.
+	rings, gap uint64
 
 	// The rest is guarded by Sessions.mu.
 
@@ -79,6 +82,9 @@ func (one *Session) Attach(st Stream) (detach func(), err error) {
 	defer s.mu.Unlock()
 	if err := s.open.take(one.tag, one.person); err != nil {
 		return nil, err
+	}
+	if one.src == nil && one.gap != s.gaps {
+		s.end(one, endClaims, "") // nobody knew of it when other claims were declared
 	}
 	switch {
 	case one.over != "":

@@ -101,9 +101,11 @@ type Sessions struct {
 	queued chan struct{} // capacity 1
 	// deaf is since when replication does not follow; zero: it does.
 	deaf time.Time
-	// gaps is how often changes have been missed: a look-up that began before the last time
-	// does not count.
+	// gaps is how often something changed on which look-ups count: changes were missed, a table
+	// is another one, other claims are declared. One that began before the last time does not count.
 	gaps uint64
+	// rings is how often secrets were read again.
+	rings uint64
 	// relations are the versions that the sources know, by OID.
 	relations map[uint32]*change.Relation
 	// after and before are reused.
@@ -252,6 +254,7 @@ func (s *Sessions) SetSecrets() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.rings++
 	clear(s.index.cookies)
 	s.refused.Purge()
 	return errors.Join(problems...)
@@ -265,6 +268,7 @@ func (s *Sessions) SetDeclared(declared []filter.Claim) {
 		return
 	}
 	s.o.Declared = declared
+	s.gaps++
 	for _, e := range s.entries {
 		if e.forward == nil {
 			continue

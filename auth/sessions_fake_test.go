@@ -159,7 +159,7 @@ func (w *world) read(src *source, q question) (found, error) {
 	if !r.expires.IsZero() && !q.now.Before(r.expires) {
 		return found{}, refuse(Expired, "over")
 	}
-	projected, err := src.row(webSessions, r.values())
+	projected, err := src.row(src.bound.Load().store.rel, r.values())
 	if err != nil {
 		return found{}, err
 	}

@@ -219,7 +219,7 @@ func (r *replay) closed() (ids []string) {
 func (r *replay) enter(t *testing.T, id string) string {
 	src := r.sources[0]
 	one := &Session{sessions: r.Sessions, entry: "auth.0", tag: r.tagOf("cookie", id), src: src, asked: question{key: []byte(id)}, streams: map[Stream]struct{}{}}
-	f, err := r.lookup(t.Context(), src, one.asked)
+	f, err := r.lookUp(t.Context(), one)
 	if err != nil {
 		t.Fatal(err)
 	}
