@@ -209,6 +209,11 @@ func TestPresetsAreNotShared(t *testing.T) {
 	if again := entries(t, "  - preset: django")[0].Session; again.Cookies[0] == "x" || again.Depends[0].Key == "x" || again.Store.Expires.Column == "x" {
 		t.Errorf("the preset has changed: %+v", again)
 	}
+	const watching = "  - {preset: better-auth, claims: \"select :user as id, :session\"}"
+	entries(t, watching)[0].Session.Store.Watch[0] = "x"
+	if again := entries(t, watching)[0].Session.Store.Watch; again[0] == "x" {
+		t.Errorf("the preset has changed: %v", again)
+	}
 }
 
 // What a preset fills in is checked like what is written: the claims of presets are one query.
