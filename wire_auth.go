@@ -159,12 +159,17 @@ func targetWithout(cfg *config.Config, unlogged []string) replication.Target {
 	return t
 }
 
-// authRelations are the tables of sessions and claims as the catalog has them, by schema.name.
+// authRelations are the tables of sessions and claims as the catalog has them, by schema.name;
+// nil where there is none, or it is not fit to be followed.
 func authRelations(cfg *config.Config, tables map[string]*replication.Table) map[string]*change.Relation {
 	out := map[string]*change.Relation{}
 	for _, spec := range target(cfg).Tables {
 		name := spec.Schema + "." + spec.Name
-		if t := tables[name]; spec.Watched && t != nil {
+		switch t := tables[name]; {
+		case !spec.Watched:
+		case t == nil || t.Unfit != "":
+			out[name] = nil
+		default:
 			out[name] = t.Relation()
 		}
 	}

@@ -70,8 +70,14 @@ channels:
 	if slices.ContainsFunc(bare.Tables, func(s replication.TableSpec) bool { return s.Name == "session" }) || len(bare.Tables) != len(want)-1 {
 		t.Errorf("without an unlogged store: %+v", bare.Tables)
 	}
-	relations := authRelations(cfg, map[string]*replication.Table{"public.orders": {Name: "orders"}, "public.users": {Schema: "public", Name: "users"}, "public.session": nil})
-	if len(relations) != 1 || relations["public.users"] == nil {
+	relations := authRelations(cfg, map[string]*replication.Table{"public.orders": {Name: "orders"}, "public.users": {Schema: "public", Name: "users"}, "public.session": nil,
+		"public.members": {Schema: "public", Name: "members", Unfit: "it has no primary key"}})
+	for name, rel := range relations {
+		if (rel != nil) != (name == "public.users") {
+			t.Errorf("%s: %v", name, rel)
+		}
+	}
+	if _, told := relations["public.session"]; !told || len(relations) != len(want)-1 {
 		t.Errorf("relations %v", relations)
 	}
 }

@@ -304,6 +304,14 @@ func find(tables map[string]*change.Relation, schema, name string, was *change.R
 	return nil, false
 }
 
+// unfollowed is the problem of a table that is nil in the map, see Sessions.Learn.
+func unfollowed(tables map[string]*change.Relation, schema, name, key string) error {
+	if rel, told := tables[schema+"."+name]; told && rel == nil {
+		return fmt.Errorf("table %s.%s (%s) is not followed: it is gone, or not fit to be published, as replication says", schema, name, key)
+	}
+	return nil
+}
+
 func renamedTable(rel *change.Relation, schema, name, key string) error {
 	return fmt.Errorf("table %s.%s (%s) is called %s now: name it so", schema, name, key, rel.FullName())
 }

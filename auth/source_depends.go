@@ -22,13 +22,18 @@ func (s *source) learnDepend(b, was *binding, i int, tables map[string]*change.R
 		before = was.depends[i].rel
 	}
 	rel, renamed := find(tables, d.Schema, d.Table, before)
-	if rel == nil {
-		if b.depends[i] = was.depends[i]; b.depends[i] != nil {
-			return b.depends[i].err
-		}
-		return nil
-	}
 	key := fmt.Sprintf("%s.depends.%d", s.key, i)
+	if rel == nil {
+		if was.depends[i] == nil {
+			return nil
+		}
+		t := *was.depends[i]
+		if err := unfollowed(tables, d.Schema, d.Table, key+".table"); err != nil {
+			t.err = err
+		}
+		b.depends[i] = &t
+		return t.err
+	}
 	t := &dependTable{rel: rel, key: rel.Column(d.Key)}
 	if t.key < 0 {
 		t.err = noColumn(rel, d.Key, key+".key")

@@ -54,6 +54,10 @@ func (s *source) learnStore(b, was *binding, tables map[string]*change.Relation,
 	rel, renamed := find(tables, e.Schema, e.Table, before)
 	if rel == nil {
 		b.store = was.store
+		if err := unfollowed(tables, e.Schema, e.Table, s.key+".store.table"); err != nil && was.store != nil {
+			st := *was.store
+			st.broken, b.store = err, &st
+		}
 		return b.store.problem()
 	}
 	st := s.bindStore(rel)

@@ -38,7 +38,8 @@ select w.schema || '.' || w.name,
          select format(', member %s.%s` + ofPublication + `%s.%s', r.oid, r.xmin, p.oid, p.xmin)
            from pg_publication p join pg_publication_rel r on r.prpubid = p.oid
           where p.pubname = $3 and r.prrelid = c.oid), '')),
-       format('%s %s', c.relreplident, exists (select from pg_index i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)))
+       format('%s %s %s', c.relreplident, exists (select from pg_index i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)),
+         c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid))
   from unnest($1::text[], $2::text[]) w(schema, name)
   join pg_namespace n on n.nspname = w.schema
   join pg_class c on c.relnamespace = n.oid and c.relname = w.name`
