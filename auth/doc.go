@@ -38,7 +38,22 @@
 //   - Errors are made of constants. No byte of a cookie, a key or a payload can be in
 //     one.
 //
-// This version has one resolver, [Anonymous]. It reads no session, so every
-// channel that asks who the user is must be refused when the configuration is
-// read. The decoders are not asked by it yet.
+// # Sessions
+//
+// [Sessions] asks the decoders, the store and the claims, and keeps what it found for as
+// long as streams need it.
+//
+//		request --pick--> entry --source.ask--> question --lookups--> found --admit--> Session <--Attach-- stream
+//		                                                                                  ^
+//		WAL --replication--> Observe --source.row, source.touched--> end, pause, reread --+
+//
+//	  - Observe runs before any reader of the event log can see the change or a later one: no
+//	    row that was committed after a session's DELETE is sent on its streams.
+//	  - A change that came by replication may be invisible to queries yet. Every change that
+//	    concerns sessions is noted (recent), and a look-up counts only when its snapshot has
+//	    all that concern it; transaction ids are compared, never LSNs.
+//	  - A session is one generation. Once it has ended it is never revived; who comes back is
+//	    resolved again.
+//	  - What only Postgres knows (claims after a change of their rows) is looked up again while
+//	    the streams pause: equal claims let them go on, others end them.
 package auth

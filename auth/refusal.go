@@ -48,6 +48,8 @@ const (
 	Conflict Reason = "conflict"
 	// NotSignedIn: the application that was asked knows nobody.
 	NotSignedIn Reason = "not_signed_in"
+	// TooManyFailures: the address has been refused too often of late, and nothing was tried.
+	TooManyFailures Reason = "too_many_failures"
 	// BadValue: a value of it is not of the type of the column that it is compared with.
 	BadValue Reason = "bad_value"
 )

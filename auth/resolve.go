@@ -13,20 +13,20 @@ import (
 // Resolve finds the session of a request, see Resolver. The first entry whose cookie or
 // header is present decides: a bad value never falls through to a later one.
 func (s *Sessions) Resolve(r *http.Request, c Client) (*Session, error) {
-	if wait := s.failures.blocked(c.IP, s.now()); wait > 0 {
-		return nil, &TooManyFailuresError{Wait: wait}
-	}
 	e, candidates, err := s.pick(r.Header)
 	if err == nil && e == nil {
 		return nil, ErrNoSession // nothing was tried: it costs nothing
 	}
+	wait := s.failures.blocked(c.IP, s.now())
 	var one *Session
 	switch {
 	case err != nil:
-	case e.forward != nil:
-		one, err = s.ask(r, c, e)
+	case e.forward == nil:
+		one, err = s.firstOf(e, candidates, wait)
+	case wait > 0:
+		err = &TooManyFailuresError{Wait: wait}
 	default:
-		one, err = s.firstOf(e, candidates)
+		one, err = s.ask(r, c, e)
 	}
 	return one, s.answer(c, e, err)
 }
@@ -38,10 +38,14 @@ func (s *Sessions) answer(c Client, e *entry, err error) error {
 		key = e.Key
 	}
 	reason, refused := ReasonOf(err)
+	var many *TooManyFailuresError
 	switch {
 	case err == nil:
 		s.metrics.accepted(key)
 		return nil
+	case errors.As(err, &many):
+		s.metrics.refused(key, TooManyFailures)
+		return err
 	case refused:
 		s.metrics.refused(key, reason)
 		s.failures.failed(c.IP, s.now())
@@ -93,11 +97,11 @@ func (s *Sessions) pick(header http.Header) (*entry, []cookie, error) {
 
 // firstOf resolves the values of one name. Two that belong to two users are refused: a
 // sibling subdomain may have set one of them, and frameworks differ in which one counts.
-func (s *Sessions) firstOf(e *entry, candidates []cookie) (*Session, error) {
+func (s *Sessions) firstOf(e *entry, candidates []cookie, wait time.Duration) (*Session, error) {
 	var got *Session
 	var refusal error
 	for _, c := range candidates {
-		one, err := s.resolve(e, c)
+		one, err := s.resolve(e, c, wait)
 		_, refused := ReasonOf(err)
 		switch {
 		case refused:
@@ -117,12 +121,19 @@ func (s *Sessions) firstOf(e *entry, candidates []cookie) (*Session, error) {
 }
 
 // resolve finds the session of one value: from the cache, or by one look-up for all that ask
-// at the same time.
-func (s *Sessions) resolve(e *entry, c cookie) (*Session, error) {
+// at the same time. An address that must wait gets what is in the cache: whoever guesses
+// there does not keep its neighbours from coming back.
+func (s *Sessions) resolve(e *entry, c cookie, wait time.Duration) (*Session, error) {
 	t := s.tagOf("cookie", e.Key, c.name, c.value, c.signature)
 	if one := s.cached(t); one != nil {
 		s.metrics.cache("hit")
+		if err := one.expired(s.now()); err != nil {
+			return nil, err
+		}
 		return one, nil
+	}
+	if wait > 0 {
+		return nil, &TooManyFailuresError{Wait: wait}
 	}
 	if was, ok := s.refused.Get(t); ok && s.now().Before(was.until) {
 		s.metrics.cache("negative")
@@ -164,15 +175,21 @@ func (s *Sessions) begin(e *entry, c cookie, t tag) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	one := &Session{sessions: s, entry: e.Key, tag: t, rings: rings, src: e.source, n: e.n, asked: asked, maxStream: e.Session.MaxStream,
-		streams: map[Stream]struct{}{}}
+	one := &Session{sessions: s, entry: e.Key, cookie: t, tag: s.tagOfSession(e, t, asked), rings: rings, src: e.source, n: e.n, asked: asked,
+		maxStream: e.Session.MaxStream, streams: map[Stream]struct{}{}}
 	if !opened.expires.IsZero() {
 		one.ends = opened.expires.Add(e.Session.StreamPastExp)
+	}
+	if same := s.sameAs(one); same != nil {
+		return same, nil
 	}
 	if err := s.slots.Acquire(ctx, 1); err != nil {
 		return nil, errors.New("too many look-ups at once")
 	}
 	defer s.slots.Release(1)
+	if same := s.sameAs(one); same != nil { // somebody was faster
+		return same, nil
+	}
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		f, err := s.lookUp(ctx, one)
 		if err != nil {
@@ -186,6 +203,26 @@ func (s *Sessions) begin(e *entry, c cookie, t tag) (*Session, error) {
 			return nil, errors.New("a change of the session has been committed and cannot be seen yet")
 		}
 	}
+}
+
+// tagOfSession is that of the store's key where the cookie says nothing else: such a cookie can
+// be written in many ways, and some frameworks encrypt it anew with every answer.
+func (s *Sessions) tagOfSession(e *entry, cookie tag, asked question) tag {
+	if asked.key == nil || asked.payload != nil {
+		return cookie
+	}
+	return s.tagOf("session", e.Key, asked.cookie, string(asked.key))
+}
+
+// sameAs is the session that is known by another cookie already; nil: there is none.
+func (s *Sessions) sameAs(one *Session) *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := s.index.known[one.tag]
+	if same == nil || one.rings != s.rings || !same.ends.Equal(one.ends) {
+		return nil
+	}
+	return same
 }
 
 // lookUp asks once.
@@ -273,10 +310,6 @@ func (s *Sessions) refsOf(one *Session, f found) []ref {
 
 // ask asks the application.
 func (s *Sessions) ask(r *http.Request, c Client, e *entry) (*Session, error) {
-	if err := s.slots.Acquire(r.Context(), 1); err != nil {
-		return nil, errors.New("too many look-ups at once")
-	}
-	defer s.slots.Release(1)
 	began := time.Now()
 	gap, _ := s.gap()
 	f, err := e.forward.ask(r.Context(), r, c)

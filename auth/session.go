@@ -19,11 +19,16 @@ type Session struct {
 	entry string
 	// tag stands for the session, person for its user, in limits.
 	tag, person tag
+	// cookie stands for the cookie that brought it first; others may be the same session.
+	cookie tag
 	// src and asked are how it can be looked up again; src is nil where that cannot be, n is
 	// its place among the entries.
 	src   *source
 	n     int
 	asked question
+	// until is when the cookie lets nobody in any more; zero: it does not say. Streams that are
+	// open may go on until ends.
+	until time.Time
 	// ends is when the cookie itself ends; zero: it does not.
 	ends time.Time
 	// rings is Sessions.rings before its cookie was opened; gap is Sessions.gaps before its claims
@@ -62,6 +67,14 @@ type Session struct {
 
 // Claims are those of the user.
 func (one *Session) Claims() Claims { return one.claims }
+
+// expired is the refusal of a cookie that was good once.
+func (s *Session) expired(now time.Time) error {
+	if s.until.IsZero() || now.Before(s.until) {
+		return nil
+	}
+	return refuse(Expired, "its time is over")
+}
 
 // MaxStream is how long a stream of the session may last; 0: as long as it likes.
 func (one *Session) MaxStream() time.Duration { return one.maxStream }

@@ -294,6 +294,26 @@ func TestSessionExpiry(t *testing.T) {
 	})
 }
 
+// TestStreamPastExp: open streams may outlast the token, new ones may not.
+func TestStreamPastExp(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		st := w.enter("sid=t-ada")
+		w.mu.Lock()
+		st.session.until = w.now().Add(time.Minute)
+		st.session.ends = st.session.until.Add(time.Minute)
+		st.session.rowExpires(time.Time{})
+		w.wind(st.session)
+		w.mu.Unlock()
+		time.Sleep(61 * time.Second)
+		st.is(t, "open")
+		_, err := w.come("sid=t-ada")
+		wantError(t, err, ErrNoSession)
+		time.Sleep(time.Minute)
+		st.is(t, "signed_out")
+	})
+}
+
 func TestReplicationIsAway(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool
@@ -319,12 +339,12 @@ func TestIdleSessionsGo(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		st := w.enter("sid=t-ada")
 		time.Sleep(time.Hour)
-		if w.cached(st.session.tag) == nil {
+		if w.cached(st.session.cookie) == nil {
 			t.Error("a session with a stream is gone")
 		}
 		st.detach()
 		time.Sleep(idleFor + time.Second)
-		if w.cached(st.session.tag) != nil || len(w.index.refs) != 0 || len(w.index.all) != 0 || len(w.open.session) != 0 || len(w.timers.due) != 0 {
+		if w.cached(st.session.cookie) != nil || len(w.index.refs) != 0 || len(w.index.all) != 0 || len(w.open.session) != 0 || len(w.timers.due) != 0 {
 			t.Error("a session without streams is still there")
 		}
 		w.attach(st.session).is(t, "renew") // nobody watches over it any more
@@ -410,9 +430,13 @@ func TestStreamLimits(t *testing.T) {
 func TestFailuresAreBounded(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(t *testing.T, w *world) {
+		w.enter("sid=t-bob")
 		for i := range 5 {
 			_, err := w.come(fmt.Sprintf("sid=guess%d", i))
 			wantError(t, err, ErrNoSession)
+		}
+		if _, err := w.come("sid=t-bob"); err != nil {
+			t.Errorf("a neighbour whose session is known: %v", err)
 		}
 		before := w.queries()
 		_, err := w.come("sid=t-ada")
