@@ -3,18 +3,19 @@ package auth
 // index finds sessions by their cookie and by what changes concern them. It is guarded by
 // Sessions.mu.
 type index struct {
-	// cookies are the sessions that a request may be answered with.
-	cookies map[tag]*Session
-	refs    map[ref]map[*Session]struct{}
-	all     map[*Session]struct{}
+	// cookies are the sessions that a request may be answered with, by Session.cookie, and
+	// known by Session.tag.
+	cookies, known map[tag]*Session
+	refs           map[ref]map[*Session]struct{}
+	all            map[*Session]struct{}
 }
 
 func newIndex() index {
-	return index{cookies: map[tag]*Session{}, refs: map[ref]map[*Session]struct{}{}, all: map[*Session]struct{}{}}
+	return index{cookies: map[tag]*Session{}, known: map[tag]*Session{}, refs: map[ref]map[*Session]struct{}{}, all: map[*Session]struct{}{}}
 }
 
 func (x *index) add(one *Session) {
-	x.cookies[one.tag] = one
+	x.cookies[one.cookie], x.known[one.tag] = one, one
 	x.all[one] = struct{}{}
 	for _, r := range one.refs {
 		if x.refs[r] == nil {
@@ -26,8 +27,11 @@ func (x *index) add(one *Session) {
 
 // remove takes a session out. Its cookie may stand for a newer one.
 func (x *index) remove(one *Session) {
-	if x.cookies[one.tag] == one {
-		delete(x.cookies, one.tag)
+	if x.cookies[one.cookie] == one {
+		delete(x.cookies, one.cookie)
+	}
+	if x.known[one.tag] == one {
+		delete(x.known, one.tag)
 	}
 	delete(x.all, one)
 	for _, r := range one.refs {

@@ -256,6 +256,7 @@ func (s *Sessions) SetSecrets() error {
 	defer s.mu.Unlock()
 	s.rings++
 	clear(s.index.cookies)
+	clear(s.index.known)
 	s.refused.Purge()
 	return errors.Join(problems...)
 }
