@@ -24,6 +24,9 @@ type Step struct {
 	Text string
 }
 
+// lookupStep is the name of a step that says that Postgres could not be asked.
+const lookupStep = "look-up"
+
 // explanation collects steps.
 type explanation struct {
 	s     *Sessions
@@ -92,7 +95,7 @@ func namesOf(header http.Header) string {
 }
 
 func (x *explanation) candidates(ctx context.Context, e *entry, candidates []cookie) {
-	users := map[string]bool{}
+	users, unknown := map[string]bool{}, false
 	for i, c := range candidates {
 		what := "cookie " + c.name
 		if e.Session.Bearer {
@@ -102,11 +105,14 @@ func (x *explanation) candidates(ctx context.Context, e *entry, candidates []coo
 		if user, ok := x.candidate(ctx, e, c); ok {
 			users[user] = true
 		}
+		unknown = unknown || x.steps[len(x.steps)-1].Name == lookupStep
 	}
-	switch len(users) {
-	case 0:
+	switch {
+	case unknown:
+		x.add(e.Key, "session", false, "not known now: the stream is told to come back later")
+	case len(users) == 0:
 		x.add(e.Key, "session", false, "refused: 401")
-	case 1:
+	case len(users) == 1:
 		x.add(e.Key, "session", true, "accepted; %s", x.lasting(e))
 	default:
 		x.add(e.Key, "session", false, "refused: values of the same name belong to different users, so one of them may have been planted by another subdomain")
@@ -131,6 +137,10 @@ func (x *explanation) lasting(e *entry) string {
 func (x *explanation) candidate(ctx context.Context, e *entry, c cookie) (string, bool) {
 	now := x.s.now()
 	asked, opened, err := e.source.ask(ctx, c, now)
+	if _, refused := ReasonOf(err); err != nil && !refused {
+		x.refused(e, err)
+		return "", false
+	}
 	if err != nil {
 		x.add(e.Key, "decode", false, "%s: %s", e.Session.Decode, err)
 		return "", false
@@ -156,7 +166,7 @@ func (x *explanation) candidate(ctx context.Context, e *entry, c cookie) (string
 func (x *explanation) refused(e *entry, err error) {
 	reason, ok := ReasonOf(err)
 	if !ok {
-		x.add(e.Key, "look-up", false, "it cannot be said now: %s", err)
+		x.add(e.Key, lookupStep, false, "it cannot be said now: %s", err)
 		return
 	}
 	name := "store"
