@@ -45,7 +45,7 @@ func authCheck(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return fmt.Errorf("auth check %s: %s; serve would not start", cfg.File, count(errs, "error"))
 	}
 	for _, e := range cfg.Auth {
-		fmt.Fprintf(out, "ok       %s: %s\n", e.Key, summary(e))
+		fmt.Fprintf(out, "ok       %s: %s\n", e.Key, summary(e, x.Unlogged))
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func authFindings(ctx context.Context, conn *pgx.Conn, cfg *config.Config, x *au
 		return nil, err
 	}
 	return slices.DeleteFunc(p.Findings, func(f replication.Finding) bool {
-		return !slices.ContainsFunc(t.Tables, func(s replication.TableSpec) bool {
+		return !(f.Severity == replication.Error && strings.HasPrefix(f.Subject, "publication ")) && !slices.ContainsFunc(t.Tables, func(s replication.TableSpec) bool {
 			return s.Watched && (f.Table == s.Schema+"."+s.Name || f.Subject == "table "+s.Schema+"."+s.Name)
 		})
 	}), nil
@@ -115,8 +115,8 @@ func locatedKeys(cfg *config.Config, err error) error {
 	return out.Err()
 }
 
-// summary is an entry in a few words.
-func summary(e auth.Entry) string {
+// summary is an entry in a few words; of the stores in unlogged the WAL tells nothing.
+func summary(e auth.Entry, unlogged []string) string {
 	switch {
 	case e.Forward != nil:
 		return "forward to " + e.Forward.URL.Host
@@ -132,5 +132,9 @@ func summary(e auth.Entry) string {
 	if s.Store == nil {
 		return text + ", which holds its session: a logout is noticed when the stream is renewed, after " + shortDuration(s.MaxStream) + " at most"
 	}
-	return text + ", sessions in " + s.Store.Schema + "." + s.Store.Table + ": a logout ends streams at once"
+	store := s.Store.Schema + "." + s.Store.Table
+	if slices.Contains(unlogged, store) {
+		return text + ", sessions in " + store + ", which is UNLOGGED: a logout is noticed within " + shortDuration(s.Revalidate)
+	}
+	return text + ", sessions in " + store + ": a logout ends streams at once"
 }
