@@ -129,6 +129,34 @@ func (s *Sessions) due(one *Session, now time.Time) {
 	}
 }
 
+// forget asks what is visible by now, so that changes are forgotten also while nobody signs in.
+func (s *Sessions) forget(ctx context.Context) error {
+	tick := time.NewTicker(recentFor + time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.look(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// look asks once, if something is noted.
+func (s *Sessions) look(ctx context.Context) {
+	if s.figures().notes == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupPatience)
+	defer cancel()
+	if visible, err := s.lookups.snapshot(ctx); err == nil { // else the next look may tell
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.recent.saw(visible, s.now())
+	}
+}
+
 // listen ends the sessions of which nobody hears any more.
 func (s *Sessions) listen(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)

@@ -8,6 +8,7 @@ func (s *Sessions) Missed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gaps++
+	s.recent.reorder()
 	for one := range s.index.all {
 		if one.src == nil || !one.src.hears() || one.over != "" {
 			continue

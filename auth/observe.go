@@ -89,7 +89,7 @@ func (s *Sessions) unreadable(c *change.Change, err error) {
 	s.log.Error("a change of a table of auth cannot be read: all sessions that it may concern end", "table", c.Relation.FullName(), "cause", err)
 	for i, src := range s.sources {
 		if src.names(c.Relation) {
-			s.recent.note(ref{i, ofAll, tag{}}, c.Tx.XID)
+			s.recent.note(ref{i, ofAll, tag{}}, c.Tx)
 			s.endAll(i, endClaims, "unreadable")
 		}
 	}
@@ -99,12 +99,12 @@ func (s *Sessions) truncated(c *change.Change, rel *change.Relation) {
 	for i, src := range s.sources {
 		everybody := ref{i, ofAll, tag{}}
 		if src.isStore(rel) {
-			s.recent.note(everybody, c.Tx.XID)
+			s.recent.note(everybody, c.Tx)
 			for one := range s.index.refs[everybody] {
 				s.revoke(one, c.Tx, "truncated")
 			}
 		} else if src.names(rel) {
-			s.doubt(everybody, c.Tx.XID)
+			s.doubt(everybody, c.Tx)
 		}
 	}
 }
@@ -117,19 +117,19 @@ func (s *Sessions) storeChanged(i int, src *source, c *change.Change) {
 	}
 	was, ok := src.identity(c.Relation, s.before)
 	if !ok {
-		s.recent.note(ref{i, ofAll, tag{}}, c.Tx.XID)
+		s.recent.note(ref{i, ofAll, tag{}}, c.Tx)
 		s.endAll(i, endClaims, "unreadable")
 		return
 	}
 	at := ref{i, ofRow, s.tagOf("row", was)}
-	s.recent.note(at, c.Tx.XID)
+	s.recent.note(at, c.Tx)
 	if c.Op == change.Delete {
 		s.revokeRow(at, c.Tx, "deleted")
 		return
 	}
 	if is, ok := src.identity(c.Relation, s.after); !ok || is != was {
 		s.revokeRow(at, c.Tx, "moved")
-		s.recent.note(ref{i, ofRow, s.tagOf("row", is)}, c.Tx.XID)
+		s.recent.note(ref{i, ofRow, s.tagOf("row", is)}, c.Tx)
 		return
 	}
 	if sessions := s.index.refs[at]; len(sessions) > 0 {
@@ -198,19 +198,19 @@ func (s *Sessions) postpone(one *Session, tx change.Tx, expires time.Time) {
 func (s *Sessions) dependChanged(i int, src *source, c *change.Change) {
 	users, all := src.touched(c, s.after, s.before)
 	for _, u := range users {
-		s.doubt(ref{i, u.depend, s.tagOf("user", u.user)}, c.Tx.XID)
+		s.doubt(ref{i, u.depend, s.tagOf("user", u.user)}, c.Tx)
 	}
 	if all {
-		s.doubt(ref{i, ofAll, tag{}}, c.Tx.XID)
+		s.doubt(ref{i, ofAll, tag{}}, c.Tx)
 	}
 }
 
 // doubt notes a change and has the sessions looked up again that it concerns.
-func (s *Sessions) doubt(what ref, xid uint32) {
-	s.recent.note(what, xid)
+func (s *Sessions) doubt(what ref, tx change.Tx) {
+	s.recent.note(what, tx)
 	for one := range s.index.refs[what] {
-		if !one.sees(xid) {
-			s.doubtOne(one, xid)
+		if !one.sees(tx.XID) {
+			s.doubtOne(one, tx.XID)
 		}
 	}
 }

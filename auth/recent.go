@@ -38,51 +38,69 @@ const (
 type recent struct {
 	// rows have the last transaction of each row: rows are locked until a change of them can
 	// be seen, so that who sees the last one sees those before.
-	rows map[ref]uint32
+	rows map[ref]lastOfRow
 	// others have all of a user, or of all sessions.
 	others map[ref][]uint32
 	count  int
-	// dropped: notes were thrown away for want of room, horizon is the highest of their ids.
-	dropped bool
-	horizon uint32
+	// dropped: notes were thrown away for want of room; floor and horizon are the lowest and the
+	// highest of their ids.
+	dropped        bool
+	floor, horizon uint32
 	// seen is the newest snapshot of a look-up, before the one of the last prune; each is zero
 	// until there is one.
 	seen, before change.Snapshot
 	pruned       time.Time
 }
 
+// lastOfRow is a transaction, and where it was committed: ids say nothing of the order.
+type lastOfRow struct {
+	xid uint32
+	at  change.LSN
+}
+
 func newRecent() recent {
-	return recent{rows: map[ref]uint32{}, others: map[ref][]uint32{}}
+	return recent{rows: map[ref]lastOfRow{}, others: map[ref][]uint32{}}
 }
 
 // note keeps a change.
-func (r *recent) note(what ref, xid uint32) {
+func (r *recent) note(what ref, tx change.Tx) {
 	if r.count >= maxRecent {
 		r.drop()
 	}
 	if what.depend == ofRow {
-		if _, known := r.rows[what]; !known {
+		was, known := r.rows[what]
+		if known && tx.Commit < was.at { // Postgres sends it again
+			return
+		}
+		if !known {
 			r.count++
 		}
-		r.rows[what] = xid
+		r.rows[what] = lastOfRow{tx.XID, tx.Commit}
 		return
 	}
 	xids := r.others[what]
-	if n := len(xids); n > 0 && xids[n-1] == xid {
+	if n := len(xids); n > 0 && xids[n-1] == tx.XID {
 		return
 	}
-	r.others[what] = append(xids, xid)
+	r.others[what] = append(xids, tx.XID)
 	r.count++
 }
 
-// drop makes room by remembering one id instead of all.
+// reorder forgets where transactions were committed: those that come now may be of another past.
+func (r *recent) reorder() {
+	for what, last := range r.rows {
+		r.rows[what] = lastOfRow{xid: last.xid}
+	}
+}
+
+// drop makes room by remembering two ids instead of all.
 func (r *recent) drop() {
-	for _, xid := range r.rows {
-		r.raise(xid)
+	for _, last := range r.rows {
+		r.widen(last.xid)
 	}
 	for _, xids := range r.others {
 		for _, xid := range xids {
-			r.raise(xid)
+			r.widen(xid)
 		}
 	}
 	clear(r.rows)
@@ -90,19 +108,25 @@ func (r *recent) drop() {
 	r.count = 0
 }
 
-func (r *recent) raise(xid uint32) {
-	if !r.dropped || int32(xid-r.horizon) > 0 {
-		r.dropped, r.horizon = true, xid
+func (r *recent) widen(xid uint32) {
+	if !r.dropped {
+		r.dropped, r.floor, r.horizon = true, xid, xid
+	}
+	if int32(xid-r.horizon) > 0 {
+		r.horizon = xid
+	}
+	if int32(xid-r.floor) < 0 {
+		r.floor = xid
 	}
 }
 
 // hides reports that a snapshot may lack a change that concerns any of what.
 func (r *recent) hides(s change.Snapshot, what ...ref) bool {
-	if r.dropped && !s.Past(r.horizon) {
+	if r.dropped && !s.Ended(r.floor, r.horizon) {
 		return true
 	}
 	for _, w := range what {
-		if xid, ok := r.rows[w]; ok && !s.Has(xid) {
+		if last, ok := r.rows[w]; ok && !s.Has(last.xid) {
 			return true
 		}
 		for _, xid := range r.others[w] {
@@ -130,11 +154,11 @@ func (r *recent) saw(s change.Snapshot, now time.Time) {
 }
 
 func (r *recent) prune(s change.Snapshot) {
-	if r.dropped && s.Past(r.horizon) {
+	if r.dropped && s.Ended(r.floor, r.horizon) {
 		r.dropped = false
 	}
-	for what, xid := range r.rows {
-		if s.Has(xid) {
+	for what, last := range r.rows {
+		if s.Has(last.xid) {
 			delete(r.rows, what)
 			r.count--
 		}

@@ -211,6 +211,7 @@ func (s *Sessions) Run(ctx context.Context) error {
 	g.Go(func() error { return s.keepTime(ctx) })
 	g.Go(func() error { return s.listen(ctx) })
 	g.Go(func() error { return s.rereadAll(ctx) })
+	g.Go(func() error { return s.forget(ctx) })
 	for _, e := range s.entries {
 		if e.source != nil && e.source.fetcher != nil {
 			g.Go(func() error { return e.source.fetcher.run(ctx) })

@@ -45,10 +45,15 @@ func (s Snapshot) Has(xid uint32) bool {
 	return !running
 }
 
-// Past reports whether all transactions had ended whose id is xid or lower.
-func (s Snapshot) Past(xid uint32) bool {
-	full := s.full(xid)
-	return full >= 0 && uint64(full) < s.Xmin
+// Ended reports whether all transactions had ended whose ids are from one to another, both
+// included. Those that began before do not matter, however long they take.
+func (s Snapshot) Ended(from, to uint32) bool {
+	first, last := s.full(from), s.full(to)
+	if last < 0 || uint64(last) >= s.Xmax {
+		return false
+	}
+	i, _ := slices.BinarySearch(s.InProgress, uint64(max(first, 0)))
+	return i == len(s.InProgress) || s.InProgress[i] > uint64(last)
 }
 
 // full is the id with the epoch that brings it closest to Xmax; negative: there is none.

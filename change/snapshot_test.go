@@ -46,12 +46,18 @@ func TestSnapshotHas(t *testing.T) {
 	}
 }
 
-func TestSnapshotPast(t *testing.T) {
+func TestSnapshotEnded(t *testing.T) {
 	t.Parallel()
-	s := Snapshot{Xmin: 1<<32 + 2, Xmax: 1<<32 + 10, InProgress: []uint64{1<<32 + 2}}
-	for xid, want := range map[uint32]bool{1<<32 - 1: true, 1: true, 2: false, 3: false, 9: false, 10: false, 11: false} {
-		if got := s.Past(xid); got != want {
-			t.Errorf("Past(%d) = %v", xid, got)
+	s := Snapshot{Xmin: 1<<32 + 2, Xmax: 1<<32 + 10, InProgress: []uint64{1<<32 + 2, 1<<32 + 6}}
+	for _, test := range []struct {
+		from, to uint32
+		want     bool
+	}{
+		{1<<32 - 9, 1<<32 - 1, true}, {1<<32 - 9, 1, true}, {1<<32 - 9, 2, false}, {2, 2, false}, {3, 5, true}, {3, 6, false},
+		{3, 9, false}, {6, 9, false}, {7, 9, true}, {7, 10, false}, {10, 11, false},
+	} {
+		if got := s.Ended(test.from, test.to); got != test.want {
+			t.Errorf("Ended(%d, %d) = %v", test.from, test.to, got)
 		}
 	}
 }
