@@ -1,7 +1,9 @@
 package replication
 
 import (
+	"math"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -50,6 +52,13 @@ func (s *Source) Register(r prometheus.Registerer) {
 			return 1
 		}
 		return 0
+	})
+	gauge("replication_behind_seconds", "How long ago everything was committed that has been received: a few seconds when replication follows, +Inf before it does.", func() float64 {
+		at := s.horizon.get()
+		if at.IsZero() {
+			return math.Inf(1)
+		}
+		return time.Since(at).Seconds()
 	})
 	gauge("replication_confirmed_lsn", "WAL position confirmed to Postgres, as a byte offset.", func() float64 { return float64(s.stats.confirmed.Load()) })
 	r.MustRegister(newSlotMetrics(s))
