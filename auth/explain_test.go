@@ -43,7 +43,7 @@ func TestExplain(t *testing.T) {
 			"sid=unknown":  {cookie(7), decode, "store false: cookie refused (no_row): no row", refused},
 			"sid=t-nobody": {cookie(8), decode, "user false: cookie refused (no_user): nobody", refused},
 			"sid=t-gone":   {cookie(6), decode, "claims false: cookie refused (no_claims): no row of claims", refused},
-			"sid=": {"cookie true: cookie sid: value 1 of 1, 0 bytes", "decode false: plain: plain cookie refused (malformed): the value is empty", refused},
+			"sid=":         {"cookie true: cookie sid: value 1 of 1, 0 bytes", "decode false: plain: plain cookie refused (malformed): the value is empty", refused},
 		} {
 			got := explained(w, header)
 			if diff := cmp.Diff(want, got); diff != "" {

@@ -22,7 +22,7 @@ func (s *Sessions) Resolve(r *http.Request, c Client) (*Session, error) {
 	switch {
 	case err != nil:
 	case e.forward == nil:
-		one, err = s.firstOf(e, candidates, wait)
+		one, err = s.firstOf(r.Context(), e, candidates, wait)
 	case wait > 0:
 		err = &TooManyFailuresError{Wait: wait}
 	default:
@@ -97,11 +97,11 @@ func (s *Sessions) pick(header http.Header) (*entry, []cookie, error) {
 
 // firstOf resolves the values of one name. Two that belong to two users are refused: a
 // sibling subdomain may have set one of them, and frameworks differ in which one counts.
-func (s *Sessions) firstOf(e *entry, candidates []cookie, wait time.Duration) (*Session, error) {
+func (s *Sessions) firstOf(ctx context.Context, e *entry, candidates []cookie, wait time.Duration) (*Session, error) {
 	var got *Session
 	var refusal error
 	for _, c := range candidates {
-		one, err := s.resolve(e, c, wait)
+		one, err := s.resolve(ctx, e, c, wait)
 		_, refused := ReasonOf(err)
 		switch {
 		case refused:
@@ -123,7 +123,7 @@ func (s *Sessions) firstOf(e *entry, candidates []cookie, wait time.Duration) (*
 // resolve finds the session of one value: from the cache, or by one look-up for all that ask
 // at the same time. An address that must wait gets what is in the cache: whoever guesses
 // there does not keep its neighbours from coming back.
-func (s *Sessions) resolve(e *entry, c cookie, wait time.Duration) (*Session, error) {
+func (s *Sessions) resolve(ctx context.Context, e *entry, c cookie, wait time.Duration) (*Session, error) {
 	t := s.tagOf("cookie", e.Key, c.name, c.value, c.signature)
 	if one := s.cached(t); one != nil {
 		s.metrics.cache("hit")
@@ -140,12 +140,12 @@ func (s *Sessions) resolve(e *entry, c cookie, wait time.Duration) (*Session, er
 		return nil, refuse(was.reason, "it was refused a moment ago")
 	}
 	s.metrics.cache("miss")
-	v, err, _ := s.flights.Do(string(t[:]), func() (any, error) { return s.begin(e, c, t) })
+	one, err := s.flights.do(ctx, t, func() (*Session, error) { return s.begin(e, c, t) })
 	if err != nil {
 		s.refuseAgain(e, t, err)
 		return nil, err
 	}
-	return v.(*Session), nil
+	return one, nil
 }
 
 func (s *Sessions) cached(t tag) *Session {

@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/filter"
@@ -83,7 +82,7 @@ type Sessions struct {
 	now     func() time.Time
 	metrics *metrics
 
-	flights  singleflight.Group
+	flights  flights
 	slots    *semaphore.Weighted
 	failures *failures
 	refused  *lru.Cache[tag, refused]
@@ -223,6 +222,7 @@ func (s *Sessions) Run(ctx context.Context) error {
 // Close closes the connections to Postgres and to applications, after Run.
 func (s *Sessions) Close() {
 	s.stop()
+	s.flights.land()
 	s.close()
 	for _, e := range s.entries {
 		if e.forward != nil {

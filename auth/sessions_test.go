@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -508,6 +509,30 @@ func TestReload(t *testing.T) {
 		w.SetDeclared(w.o.Declared[:1])
 		st.is(t, "claims_changed")
 		w.enter("sid=t-ada").is(t, "open")
+	})
+}
+
+// TestClientLeavesDuringLookup: it does not wait, and the look-up serves those that stay.
+func TestClientLeavesDuringLookup(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		w.waiting = make(chan struct{})
+		ctx, leave := context.WithCancel(t.Context())
+		r := (&http.Request{Header: http.Header{"Cookie": {"sid=t-ada"}}}).WithContext(ctx)
+		left, stayed := make(chan error, 1), make(chan error, 1)
+		go func() { _, err := w.Resolve(r, Client{IP: "10.0.0.1"}); left <- err }()
+		synctest.Wait()
+		go func() { _, err := w.come("sid=t-ada"); stayed <- err }()
+		synctest.Wait()
+		leave()
+		var later *NotReadyError
+		if err := <-left; !errors.As(err, &later) {
+			t.Errorf("who left: %v", err)
+		}
+		close(w.waiting)
+		if err := <-stayed; err != nil || w.queries() != 1 {
+			t.Errorf("who stayed: %v after %d look-ups", err, w.queries())
+		}
 	})
 }
 
