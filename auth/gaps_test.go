@@ -104,3 +104,21 @@ func TestLookupSlept(t *testing.T) {
 		}
 	})
 }
+
+// TestFailoverDuringLookup: what the server before said does not count.
+func TestFailoverDuringLookup(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		_, err := w.during(func() {
+			resets := w.resets
+			if err := w.Learn(tablesOfTests()); err != nil {
+				t.Error(err)
+			}
+			w.unseen(func() { delete(w.rows, "t-ada") })
+			if w.resets != resets+1 {
+				t.Error("look-ups go on with the server before")
+			}
+		})
+		wantError(t, err, ErrNoSession)
+	})
+}

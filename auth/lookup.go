@@ -69,4 +69,7 @@ type lookups interface {
 	lookup(ctx context.Context, s *source, q question) (found, error)
 	// snapshot is what is visible now.
 	snapshot(ctx context.Context) (change.Snapshot, error)
+	// reset has what is asked from now on ask the server that the URL leads to now. It does not
+	// block.
+	reset()
 }

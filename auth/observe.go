@@ -9,10 +9,13 @@ import (
 
 // Learn takes in what the tables of the entries are, by schema.name, before the stream
 // begins or goes on; nil for one that replication does not follow, which nobody would hear of.
-// An error says which does not fit; its sessions are refused.
+// An error says which does not fit; its sessions are refused. The stream may be another
+// server's than before, so look-ups ask anew where that is.
 func (s *Sessions) Learn(tables map[string]*change.Relation) error {
+	s.lookups.reset()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.gaps++
 	for _, rel := range tables {
 		if rel != nil {
 			s.relations[rel.OID] = rel

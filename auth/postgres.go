@@ -77,6 +77,9 @@ func lookupConfig(url string) (*pgxpool.Config, error) {
 	conn := cfg.ConnConfig
 	maps.Copy(conn.RuntimeParams, lookupSettings)
 	conn.ConnectTimeout = connectPatience
+	if conn.ValidateConnect == nil { // where the URL names several hosts: a standby shows sessions that are over
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 	// Not a setting of the start: target_session_attrs=read-write would refuse every server.
 	conn.AfterConnect = func(ctx context.Context, c *pgconn.PgConn) error {
 		_, err := c.Exec(ctx, "set default_transaction_read_only = on").ReadAll()
@@ -87,6 +90,10 @@ func lookupConfig(url string) (*pgxpool.Config, error) {
 
 // close closes the connections; it waits for look-ups that run.
 func (p *postgres) close() { p.pool.Close() }
+
+// reset closes connections once they are not in use: after a failover they may lead to the old
+// primary, which shows what was.
+func (p *postgres) reset() { p.pool.Reset() }
 
 // snapshot is what is visible now.
 func (p *postgres) snapshot(ctx context.Context) (change.Snapshot, error) {

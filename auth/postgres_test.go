@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // sessionsDDL is a small application with users and sessions.
@@ -453,6 +454,33 @@ func TestLookupSession(t *testing.T) {
 	}
 	if n := p.pool.Stat().TotalConns(); n != 1 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// TestLookupsAskThePrimary: whatever hosts the URL names, a standby is not asked; and after a
+// reset no connection is the one from before.
+func TestLookupsAskThePrimary(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t, sessionsDDL)
+	for _, attrs := range []string{"", "&target_session_attrs=any", "&target_session_attrs=primary"} {
+		if cfg, err := lookupConfig(d.url() + attrs); err != nil || cfg.ConnConfig.ValidateConnect == nil {
+			t.Errorf("%q: any server will do, %v", attrs, err)
+		}
+	}
+	p := d.postgres(t)
+	backend := func() (pid uint32) {
+		if err := p.with(t.Context(), func(pg *pgconn.PgConn) error { pid = pg.PID(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	was := backend()
+	if again := backend(); again != was {
+		t.Errorf("backend %d after %d: connections are kept", again, was)
+	}
+	p.reset()
+	if now := backend(); now == was {
+		t.Error("a connection has outlived a reset")
 	}
 }
 

@@ -84,6 +84,7 @@ type world struct {
 	xmax    uint64
 	stuck   map[uint64]func() // committed, not visible: what becomes visible with them
 	asked   int
+	resets  int
 	down    error
 	waiting chan struct{} // when not nil, a look-up waits for it after it has read
 }
@@ -189,6 +190,12 @@ func (w *world) snapshot(context.Context) (change.Snapshot, error) {
 	w.lock.Lock()
 	defer w.lock.Unlock()
 	return w.visible(), w.down
+}
+
+func (w *world) reset() {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	w.resets++
 }
 
 // tx is a transaction that has been committed.

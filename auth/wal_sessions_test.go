@@ -255,3 +255,5 @@ func (r *replay) lookup(_ context.Context, src *source, q question) (found, erro
 func (r *replay) snapshot(context.Context) (change.Snapshot, error) {
 	return snapshotUpTo(uint64(r.xid)), nil
 }
+
+func (r *replay) reset() {}
