@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/walrelay/walrelay/auth"
 	"github.com/walrelay/walrelay/channel"
 	"github.com/walrelay/walrelay/config"
 	"github.com/walrelay/walrelay/eventlog"
@@ -61,89 +62,120 @@ func newLogger(level, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format: %q is not a format (text, json)", format)
 }
 
-// serve wires the daemon and runs it until ctx ends or a part fails. Parts stop in
-// the order of the way of a row, from its end: streams, lanes, replication, log.
+// serve runs the daemon until ctx ends or a part fails.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
-	registry := prometheus.NewRegistry()
-	events, err := eventlog.Open(eventlog.Options{Dir: cfg.Log.Dir, Retention: cfg.Log.Retention, MaxBytes: cfg.Log.MaxBytes, Logger: log})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, events.Close()) }()
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Error())
 	}
-	examined, err := examineAuth(ctx, cfg, log)
-	if err != nil {
+	d := &daemon{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.build(ctx); err != nil {
 		return err
 	}
-	book := newRuleBook(cfg, log)
-	book.examined = examined
-	tables, err := snapshot.New(snapshot.Options{URL: string(cfg.Postgres.URL), Logger: log})
-	if err != nil {
-		return err
-	}
-	defer tables.Close()
-	var source *replication.Source
-	sessions, err := newSessions(cfg, book.unlogged(), func() bool { return source.State().Following() }, log)
-	if err != nil {
-		return err
-	}
-	hub := channel.New(channel.Options{Log: events, Rules: hubRules(book.rules, book.tables), QueueBytes: int(cfg.HTTP.Limits.Queue), MaxScans: cfg.HTTP.Limits.MaxScanAudiences,
-		Snapshots: tables, Altered: book.lookAgain, Logger: log,
-		Following: func() bool { return source.State().Following() }})
-	replicate := replication.Options{
-		Target:        targetWithout(cfg, book.unlogged()),
-		WALBudget:     cfg.Postgres.WALBudget,
-		MaxEventBytes: int(cfg.Log.MaxEventBytes),
-		Log:           sourceLog{events},
-		OnTables:      book.learn,
-		Logger:        log,
-	}
-	if sessions != nil {
-		defer sessions.Close()
-		sessions.Register(registry)
-		replicate.Watcher, replicate.OnMissed = sessions, sessions.Missed
-	}
-	source = replication.New(replicate)
-	book.hub, book.source, book.sessions = hub, source, sessions
-	source.Register(registry)
-	options := serverOptions(cfg, hub, events, source, registry, log)
-	if sessions != nil {
-		options.Resolver = sessions
-	}
-	options.Admin.ParseClaims, options.Admin.Reload = book.parseClaims, book.reload
-	server, err := httpapi.New(options)
-	if err != nil {
-		return err
-	}
-	if err := server.Listen(ctx); err != nil {
-		return err
-	}
-	return located(cfg, run(ctx, server, hub, source, book))
+	return located(cfg, d.run(ctx))
 }
 
-// run runs the parts. The first failure stops all; a drain stops the server first,
-// then the rest. Sessions are watched for as long as there are streams.
-func run(ctx context.Context, server *httpapi.Server, hub *channel.Hub, source *replication.Source, book *ruleBook) error {
+// daemon is all parts of walrelay, in the order of the way of a row.
+type daemon struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+
+	book   *ruleBook
+	source *replication.Source
+	events *eventlog.Log
+	hub    *channel.Hub
+	tables *snapshot.Reader
+	// sessions is nil when nobody is ever signed in.
+	sessions *auth.Sessions
+	server   *httpapi.Server
+}
+
+// build makes the parts and opens the listeners. After an error close closes what there is.
+func (d *daemon) build(ctx context.Context) (err error) {
+	cfg := d.cfg
+	if d.events, err = eventlog.Open(eventlog.Options{Dir: cfg.Log.Dir, Retention: cfg.Log.Retention, MaxBytes: cfg.Log.MaxBytes, Logger: d.log}); err != nil {
+		return err
+	}
+	examined, err := examineAuth(ctx, cfg, d.log)
+	if err != nil {
+		return err
+	}
+	d.book = newRuleBook(cfg, d.log)
+	d.book.examined = examined
+	if d.tables, err = snapshot.New(snapshot.Options{URL: string(cfg.Postgres.URL), Logger: d.log}); err != nil {
+		return err
+	}
+	if d.sessions, err = newSessions(cfg, d.book.unlogged(), d.following, d.log); err != nil {
+		return err
+	}
+	d.hub = channel.New(channel.Options{Log: d.events, Rules: hubRules(d.book.rules, d.book.tables), QueueBytes: int(cfg.HTTP.Limits.Queue), MaxScans: cfg.HTTP.Limits.MaxScanAudiences,
+		Snapshots: d.tables, Altered: d.book.lookAgain, Logger: d.log, Following: d.following})
+	d.source = replication.New(d.replicate())
+	d.source.Register(d.registry)
+	d.book.hub, d.book.source, d.book.sessions = d.hub, d.source, d.sessions
+	if d.server, err = httpapi.New(d.serverOptions()); err != nil {
+		return err
+	}
+	return d.server.Listen(ctx)
+}
+
+// following may be asked once the parts are built.
+func (d *daemon) following() bool { return d.source.State().Following() }
+
+// replicate are the options of replication.
+func (d *daemon) replicate() replication.Options {
+	o := replication.Options{
+		Target:        targetWithout(d.cfg, d.book.unlogged()),
+		WALBudget:     d.cfg.Postgres.WALBudget,
+		MaxEventBytes: int(d.cfg.Log.MaxEventBytes),
+		Log:           sourceLog{d.events},
+		OnTables:      d.book.learn,
+		Logger:        d.log,
+	}
+	if d.sessions != nil {
+		d.sessions.Register(d.registry)
+		o.Watcher, o.OnMissed = d.sessions, d.sessions.Missed
+	}
+	return o
+}
+
+// run runs the parts. The first failure stops all; a drain stops the server first, then the
+// rest, in the order of the way of a row from its end. Sessions are watched for as long as
+// there are streams.
+func (d *daemon) run(ctx context.Context) error {
 	g, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	behind, stopBehind := context.WithCancel(failed) // hub and source: they outlive the streams
 	defer stopBehind()
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
 	context.AfterFunc(failed, stopFront)
-	g.Go(func() error { return hub.Run(behind) })
-	g.Go(func() error { return source.Run(behind) })
-	if book.sessions != nil {
-		g.Go(func() error { return book.sessions.Run(behind) })
+	g.Go(func() error { return d.hub.Run(behind) })
+	g.Go(func() error { return d.source.Run(behind) })
+	if d.sessions != nil {
+		g.Go(func() error { return d.sessions.Run(behind) })
 	}
-	g.Go(func() error { return book.hangups(behind) })
-	g.Go(func() error { return book.watch(behind) })
+	g.Go(func() error { return d.book.hangups(behind) })
+	g.Go(func() error { return d.book.watch(behind) })
 	g.Go(func() error {
 		defer stopBehind()
-		return server.Serve(front)
+		return d.server.Serve(front)
 	})
 	return g.Wait()
+}
+
+// close closes what was built and does not end with run.
+func (d *daemon) close() error {
+	if d.sessions != nil {
+		d.sessions.Close()
+	}
+	if d.tables != nil {
+		d.tables.Close()
+	}
+	if d.events == nil {
+		return nil
+	}
+	return d.events.Close()
 }
 
 // hangups reloads the rules at SIGHUP.
@@ -164,23 +196,27 @@ func (b *ruleBook) hangups(ctx context.Context) error {
 }
 
 // serverOptions translates the configuration for httpapi.
-func serverOptions(cfg *config.Config, hub *channel.Hub, events *eventlog.Log, source *replication.Source, registry *prometheus.Registry, log *slog.Logger) httpapi.Options {
-	h := cfg.HTTP
+func (d *daemon) serverOptions() httpapi.Options {
+	cfg, source, h := d.cfg, d.source, d.cfg.HTTP
 	o := httpapi.Options{
-		Hub: httpapi.FromHub(hub), Logger: log, Registry: registry,
+		Hub: httpapi.FromHub(d.hub), Logger: d.log, Registry: d.registry,
 		Listen: h.Listen, BasePath: h.BasePath, TLSCert: h.TLS.Cert, TLSKey: h.TLS.Key, H2C: h.H2C,
 		AllowedOrigins: h.AllowedOrigins, TrustedProxies: h.TrustedProxies,
 		Limits:    httpapi.Limits{Connections: h.Limits.Connections, PerIP: h.Limits.PerIP, Channels: h.Limits.Channels},
 		Heartbeat: h.Heartbeat, Retry: h.Retry, ShutdownTimeout: h.ShutdownTimeout,
 		Admin: httpapi.AdminOptions{
-			Listen: cfg.Admin.Listen,
-			Checks: []httpapi.Check{func() []httpapi.Reason { return readyReasons(source) }},
-			Log:    events.Bounds,
-			Slot:   func() any { return newSlotState(cfg.Postgres.Slot, source.State().Slot) },
+			Listen:      cfg.Admin.Listen,
+			Checks:      []httpapi.Check{func() []httpapi.Reason { return readyReasons(source) }},
+			Log:         d.events.Bounds,
+			Slot:        func() any { return newSlotState(cfg.Postgres.Slot, source.State().Slot) },
+			ParseClaims: d.book.parseClaims, Reload: d.book.reload,
 		},
 	}
 	if h.Upstream != nil {
 		o.Upstream = h.Upstream.String()
+	}
+	if d.sessions != nil {
+		o.Resolver = d.sessions
 	}
 	return o
 }
