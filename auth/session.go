@@ -69,8 +69,8 @@ type Session struct {
 func (one *Session) Claims() Claims { return one.claims }
 
 // expired is the refusal of a cookie that was good once.
-func (s *Session) expired(now time.Time) error {
-	if s.until.IsZero() || now.Before(s.until) {
+func (one *Session) expired(now time.Time) error {
+	if one.until.IsZero() || now.Before(one.until) {
 		return nil
 	}
 	return refuse(Expired, "its time is over")

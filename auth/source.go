@@ -351,7 +351,7 @@ func (s *source) identity(rel *change.Relation, values []change.Value) (string, 
 // appendIdentity is identity without a string of its own.
 func (s *source) appendIdentity(dst []byte, rel *change.Relation, values []change.Value) ([]byte, bool) {
 	st := s.bound.Load().store
-	if st == nil || st.rel.ID != rel.ID {
+	if st == nil || st.rel.ID != rel.ID || len(st.identity) == 0 { // of none all rows would be one
 		return dst, false
 	}
 	return appendIdentity(dst, st.identity, values)

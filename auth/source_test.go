@@ -410,6 +410,14 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%v has identity %q", tuple, id)
 		}
 	}
+	// Of a table that has no identity, all rows would be one.
+	none := table(10, "session", "a:text", "sid:varchar", "sess:json", "expire:timestamp", "kind:varchar", "b:text")
+	if _, err := s.learn(map[string]*change.Relation{none.FullName(): none}); err == nil {
+		t.Error("a table without identity will do")
+	}
+	if id, ok := s.identity(none, values("a", "k", "{}", nil, nil, "b")); ok {
+		t.Errorf("a row without identity is %q", id)
+	}
 	// Under FULL the primary key stands for the row, without one the key column.
 	full := *rel
 	full.Identity = 'f'
