@@ -154,6 +154,21 @@ func (k kind) prepare(o decodeOptions) (decodeOptions, error) {
 	return o, err
 }
 
+// letPanic is for tests, which must see what decoders do.
+var letPanic bool
+
+// caught makes a refusal of a panic: what is wrong with a decoder must not let a cookie, or a row
+// that Postgres would send again after each restart, end the process. Decoders are pure, so
+// nothing is left half done. What panicked may quote what was read, so it is not shown.
+func caught(err *error) {
+	if letPanic {
+		return
+	}
+	if recover() != nil {
+		*err = refuse(Malformed, "its decoder has failed: that is a mistake of walrelay, please report it")
+	}
+}
+
 // guard stands before every decoder: limits, the clock, and errors that name the kind.
 type guard struct {
 	kind  string
@@ -173,14 +188,15 @@ func (g guard) decode(c cookie, now time.Time) (decoded, error) {
 	return decoded{}, &refusal{reason: r.reason, kind: g.kind, text: r.text}
 }
 
-func (g guard) open(c cookie, now time.Time) (decoded, error) {
+func (g guard) open(c cookie, now time.Time) (d decoded, err error) {
+	defer caught(&err)
 	switch {
 	case c.value == "":
 		return decoded{}, refuse(Malformed, "the value is empty")
 	case len(c.value) > maxCookie || len(c.signature) > maxCookie:
 		return decoded{}, refuse(TooLarge, "the value is longer than 16 KiB")
 	}
-	d, err := g.inner.decode(c, now)
+	d, err = g.inner.decode(c, now)
 	switch {
 	case err != nil:
 		return decoded{}, err

@@ -36,11 +36,12 @@ func newPayloadDecoder(format string, o decodeOptions) (payloadDecoder, error) {
 // payloadFunc is a format without keys.
 type payloadFunc func(data []byte) (decoded, error)
 
-func (f payloadFunc) decodePayload(_ string, data []byte, now time.Time) (decoded, error) {
+func (f payloadFunc) decodePayload(_ string, data []byte, now time.Time) (d decoded, err error) {
+	defer caught(&err)
 	if len(data) > maxInflated {
 		return decoded{}, refuse(TooLarge, "the payload is longer than 256 KiB")
 	}
-	d, err := f(data)
+	d, err = f(data)
 	if err != nil {
 		return decoded{}, err
 	}
@@ -68,11 +69,12 @@ func sealedPayload(format string, o decodeOptions, build func(decodeOptions) (de
 	return payloadCodec{inner: inner}, nil
 }
 
-func (p payloadCodec) decodePayload(name string, data []byte, now time.Time) (decoded, error) {
+func (p payloadCodec) decodePayload(name string, data []byte, now time.Time) (d decoded, err error) {
+	defer caught(&err)
 	if len(data) > maxInflated {
 		return decoded{}, refuse(TooLarge, "the payload is longer than 256 KiB")
 	}
-	d, err := p.inner.decode(cookie{name: name, value: string(data)}, now)
+	d, err = p.inner.decode(cookie{name: name, value: string(data)}, now)
 	if err != nil {
 		return decoded{}, err
 	}

@@ -27,6 +27,7 @@ var server struct {
 }
 
 func TestMain(m *testing.M) {
+	letPanic = true
 	code := m.Run()
 	if server.cluster != nil {
 		if err := server.cluster.Close(); err != nil {
