@@ -2,10 +2,12 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/walrelay/walrelay/filter"
 )
@@ -205,13 +207,39 @@ func (s *Sessions) begin(e *entry, c cookie, t tag) (*Session, error) {
 	}
 }
 
-// tagOfSession is that of the store's key where the cookie says nothing else: such a cookie can
-// be written in many ways, and some frameworks encrypt it anew with every answer.
+// tagOfSession is that of what the cookie says: it can be written in many ways, and some
+// frameworks encrypt it anew with every answer.
 func (s *Sessions) tagOfSession(e *entry, cookie tag, asked question) tag {
-	if asked.key == nil || asked.payload != nil {
-		return cookie
+	payload := ""
+	if asked.payload != nil {
+		if !spellsItself(asked.payload) {
+			return cookie
+		}
+		payload = string(marshal(asked.payload))
 	}
-	return s.tagOf("session", e.Key, asked.cookie, string(asked.key))
+	return s.tagOf("session", e.Key, asked.cookie, string(asked.key), payload)
+}
+
+// spellsItself reports whether no other payload has the same JSON.
+func spellsItself(v any) bool {
+	switch v := v.(type) {
+	case nil, bool:
+		return true
+	case json.Number:
+		return json.Valid([]byte(v))
+	case string:
+		return utf8.ValidString(v)
+	case []any:
+		return !slices.ContainsFunc(v, func(one any) bool { return !spellsItself(one) })
+	case map[string]any:
+		for name, one := range v {
+			if !utf8.ValidString(name) || !spellsItself(one) {
+				return false
+			}
+		}
+		return true
+	}
+	return false // bytes and times are written as strings
 }
 
 // sameAs is the session that is known by another cookie already; nil: there is none.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -57,4 +58,28 @@ func TestSpellings(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.enter(spelled(7)).is(t, "open")
 	})
+}
+
+// TestSpellingsOfPayloads: one payload is one session, two are two.
+func TestSpellingsOfPayloads(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	defer w.Close()
+	tags := map[tag]int{}
+	for n, payload := range []map[string]any{
+		nil, {}, {"a": nil}, {"a": "1"}, {"a": json.Number("1")}, {"a": json.Number("1.0")}, {"a": "\xff"}, {"a": "\ufffd"}, {"a": []byte("x")}, {"a": "eA=="},
+		{"a": json.Number("NaN")}, {"a": []any{"1"}}, {"a": []any{[]byte("x")}}, {"a": []any{"eA=="}}, {"a": time.Unix(0, 0).UTC()}, {"a": "1970-01-01T00:00:00Z"}, {"a": map[string]any{"\xff": true}}, {"a": map[string]any{"\ufffd": true}},
+	} {
+		for m := range 2 {
+			one := w.tagOfSession(&w.entries[0], tag{byte(n + 1), byte(m)}, question{cookie: "sid", key: []byte("k"), payload: payload})
+			if was, known := tags[one]; known && was != n {
+				t.Errorf("payloads %d and %d are one session", was, n)
+			}
+			tags[one] = n
+		}
+	}
+	a, b := question{payload: map[string]any{"x": "1", "y": []any{true}}}, question{payload: map[string]any{"y": []any{true}, "x": "1"}}
+	if w.tagOfSession(&w.entries[0], tag{1}, a) != w.tagOfSession(&w.entries[0], tag{2}, b) {
+		t.Error("one payload is two sessions")
+	}
 }
