@@ -137,7 +137,8 @@ func TestAuthSlotLost(t *testing.T) {
 		}
 	}
 	db.exec(t, insertNote(1, "too late"))
-	r.wantOutcome(t, "401", sid(id), "notes")
+	// Until it has been looked up again it is known, and its streams wait.
+	eventually(t, func() string { return differs(r.outcome(t, sid(id), "notes"), "401") })
 	lasting.waitEnd(t)
 	lasting.reconnect(t)
 	lasting.nextReady(t)

@@ -58,13 +58,17 @@ func TestAuthThrash(t *testing.T) {
 	leaks.secret(t, "session id", ids...)
 	crowd := openCrowd(t, r, ids)
 
-	asked := db.authQueries(t)
-	if asked == "" {
-		t.Fatalf("nobody has looked %d sessions up: nothing is counted here", count)
+	const lookups = "walrelay_auth_lookups_seconds_count"
+	asked, looked := db.authQueries(t), r.metric(t, lookups)
+	if asked == "" || looked < float64(count) {
+		t.Fatalf("%d sessions took %v look-ups, by %q: nothing is counted here", count, looked, asked)
 	}
 	touches := db.touchSessions(t, salt, sessions, during)
 	db.exec(t, "insert into notes (user_id, body) select n, 'the end' from generate_series(0, "+strconv.Itoa(count-1)+") n")
 	crowd.wait(t)
+	if got := r.metric(t, lookups); got != looked {
+		t.Errorf("%v look-ups because of touches", got-looked)
+	}
 	if got := db.authQueries(t); got != asked {
 		t.Errorf("connections of walrelay-auth have asked something: before\n%s\nafter\n%s", asked, got)
 	}
