@@ -1,7 +1,10 @@
 package auth
 
+import "github.com/walrelay/walrelay/change"
+
 // Missed says that changes of the tables may have passed unseen, because the slot was lost or
-// a table was not published for a while: everything that is known is looked up again, and
+// a table was not published for a while, or that another server has taken over, which gives out
+// transaction ids that the one before had given out too: everything that is known is looked up again, and
 // streams pause until then. What is looked up from now on is followed without a gap. It blocks
 // on nothing but memory.
 func (s *Sessions) Missed() {
@@ -13,6 +16,7 @@ func (s *Sessions) Missed() {
 		if one.src == nil || !one.src.hears() || one.over != "" {
 			continue
 		}
+		one.found.snapshot = change.Snapshot{} // it says nothing of ids that come now
 		one.pause(true)
 		s.enqueue(one)
 	}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/walrelay/walrelay/change"
 )
 
 // unseen changes rows of which replication never tells.
@@ -57,6 +59,24 @@ func TestMissedDuringLookup(t *testing.T) {
 		time.Sleep(time.Second) // it has read, and waits
 		w.unseen(func() { delete(w.rows, "t-ada") })
 		w.Missed()
+		close(answer)
+		time.Sleep(time.Second)
+		st.is(t, "signed_out")
+	})
+}
+
+// TestMissedXIDs: the server that has taken over gives out ids that snapshots of the one before
+// have already.
+func TestMissedXIDs(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		st := w.enter("sid=t-ada")
+		answer := make(chan struct{})
+		w.unseen(func() { w.waiting, w.xmax = answer, firstXID-100 })
+		w.Missed()
+		time.Sleep(time.Second) // it has been looked up, and is still as it was
+		gone := &change.Change{Op: change.Delete, Relation: webSessions, Old: keyTuple(adas.id), OldKind: change.OldKey, Tx: change.Tx{XID: firstXID - 50}}
+		w.Observe(gone)
 		close(answer)
 		time.Sleep(time.Second)
 		st.is(t, "signed_out")

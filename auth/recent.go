@@ -86,8 +86,10 @@ func (r *recent) note(what ref, tx change.Tx) {
 	r.count++
 }
 
-// reorder forgets where transactions were committed: those that come now may be of another past.
+// reorder forgets where transactions were committed, and who saw them: those that come now may be
+// of another past.
 func (r *recent) reorder() {
+	r.seen, r.before = change.Snapshot{}, change.Snapshot{}
 	for what, last := range r.rows {
 		r.rows[what] = lastOfRow{xid: last.xid}
 	}

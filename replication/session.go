@@ -304,6 +304,7 @@ func (s *Source) followTimeline(ctx context.Context, repl *pgconn.PgConn, ident 
 	if !ok || left < end {
 		return s.beginAnew(ctx, ident, confirmed, "lineage", fmt.Errorf("timeline %d left timeline %d at %s, before the log's end %s", ident.Timeline, from, left, end))
 	}
+	s.missed = true // transaction ids that the old primary gave out are given out again
 	s.log.Info("timeline changed, the log goes on", "from", from, "to", ident.Timeline, "switch_point", left.String())
 	return s.o.Log.SetTimeline(ctx, uint32(ident.Timeline))
 }

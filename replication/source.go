@@ -60,7 +60,8 @@ type Options struct {
 	// Watcher sees the changes of tables that are Watched; nil for nobody.
 	Watcher Watcher
 	// OnMissed is called when a stream begins before which changes of tables that are
-	// Watched may have passed unseen: what is known of their rows must be looked up again.
+	// Watched may have passed unseen, or one of another primary, which gives out transaction ids
+	// that the one before had given out: what is known of their rows must be looked up again.
 	// What is looked up from then on is followed without a gap. It comes after OnTables and
 	// before anything is observed, and must not block. Nil for nobody.
 	OnMissed func()
