@@ -111,3 +111,25 @@ func endSession(conn *pgx.Conn, i int, id string) (steps []step) {
 	}
 	return steps
 }
+
+// TestAuthLargeTransaction: a transaction that is too large to be held together ends a
+// session in its middle. Nothing from there on is on the session's stream.
+func TestAuthLargeTransaction(t *testing.T) {
+	t.Parallel()
+	const half = 4000
+	db := newDatabase(t, plainSchema)
+	r := startAuthRelay(t, db, plainAuth.yaml())
+	id := db.newSession(t, 1)
+	s, lasting := r.signedIn(t, sid(id), "notes"), r.signedIn(t, sid(db.newSession(t, 1)), "notes")
+	many := fmt.Sprintf("insert into notes (user_id, body) select 1, repeat('x', 200) from generate_series(1, %d)", half)
+	db.exec(t, "begin; "+many+"; delete from sessions where id = '"+id+"'; "+many+"; commit")
+	for _, n := range toldOf(t, s.ended(t, "signed_out")) {
+		if n.at.Index >= half {
+			t.Fatalf("the stream got change %d of the transaction, the session's end is change %d", n.at.Index, half)
+		}
+	}
+	r.wantOutcome(t, "401", sid(id), "notes")
+	if got := len(toldOf(t, lasting.waitComplete(t, db.mark(t)))); got != 2*half {
+		t.Errorf("another session's stream got %d notes, want %d", got, 2*half)
+	}
+}
