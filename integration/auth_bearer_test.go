@@ -92,7 +92,7 @@ func TestAuthBearer(t *testing.T) {
 
 	// Clocks differ: a token counts for 30 s longer than it says.
 	soon := time.Now().Add(5 * time.Second).Truncate(time.Second)
-	long, short := r.signedIn(t, bearer(good), "notes"), r.signedIn(t, bearer(signJWT(t, secret, hs256, map[string]any{"session_id": id, "aud": []string{"notes"}, "exp": soon.Add(-30*time.Second).Unix()})), "notes")
+	long, short := r.signedIn(t, bearer(good), "notes"), r.signedIn(t, bearer(signJWT(t, secret, hs256, map[string]any{"session_id": id, "aud": []string{"notes"}, "exp": soon.Add(-30 * time.Second).Unix()})), "notes")
 	long.wantAlive(t, db, 1)
 	short.ended(t, "signed_out")
 	if now := time.Now(); now.Before(soon) {
