@@ -25,24 +25,16 @@ const (
 	connectPatience = 5 * time.Second
 )
 
-// lookupSettings are those of the sessions that look up. Those of the text form of values
-// are the ones of the replication connection (package replication has them too): a row must
-// not differ by where it comes from. The search path is the role's own, for the claims SQL.
-var lookupSettings = map[string]string{
-	"DateStyle":                           "ISO, MDY",
-	"IntervalStyle":                       "postgres",
-	"TimeZone":                            "UTC",
-	"extra_float_digits":                  "1",
-	"bytea_output":                        "hex",
-	"client_encoding":                     "UTF8",
-	"standard_conforming_strings":         "on",
+// lookupSettings are those of the sessions that look up. The search path is the role's own, for
+// the claims SQL.
+var lookupSettings = change.TextSettings(map[string]string{
 	"application_name":                    ApplicationName,
 	"statement_timeout":                   "3s",
 	"lock_timeout":                        "2s",
 	"idle_in_transaction_session_timeout": "10s",
 	"idle_session_timeout":                "0",
 	"jit":                                 "off", // the queries are short
-}
+})
 
 // postgres looks sessions up through a pool of connections.
 type postgres struct {

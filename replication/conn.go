@@ -11,26 +11,20 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/walrelay/walrelay/change"
 )
 
-// session are the settings that fix the text form of values, on the replication
-// connection as on those that read the catalog: the JSON of a row depends on them.
-var session = map[string]string{
-	"DateStyle":                   "ISO, MDY",
-	"IntervalStyle":               "postgres",
-	"TimeZone":                    "UTC",
-	"extra_float_digits":          "1",
-	"bytea_output":                "hex",
-	"client_encoding":             "UTF8",
-	"statement_timeout":           "0",
-	"idle_session_timeout":        "0",
-	"lock_timeout":                "10s",
-	"synchronous_commit":          "local", // walrelay may be the synchronous standby that a commit would wait for
-	"jit":                         "off",   // the catalog queries are short
-	"quote_all_identifiers":       "off",
-	"search_path":                 "pg_catalog", // nobody's functions and operators but Postgres's own
-	"standard_conforming_strings": "on",
-}
+// session are the settings of the replication connection, and of those that read the catalog.
+var session = change.TextSettings(map[string]string{
+	"statement_timeout":     "0",
+	"idle_session_timeout":  "0",
+	"lock_timeout":          "10s",
+	"synchronous_commit":    "local", // walrelay may be the synchronous standby that a commit would wait for
+	"jit":                   "off",   // the catalog queries are short
+	"quote_all_identifiers": "off",
+	"search_path":           "pg_catalog", // nobody's functions and operators but Postgres's own
+})
 
 const applicationName = "walrelay"
 
