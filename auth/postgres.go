@@ -11,19 +11,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/pgpool"
 )
 
 // ApplicationName is what pg_stat_activity shows of look-ups.
 const ApplicationName = "walrelay-auth"
 
-const (
-	// lookupIdle is how long a connection without use is kept.
-	lookupIdle = time.Minute
-	// closePatience bounds what is done to give a connection back in order.
-	closePatience = time.Second
-	// connectPatience bounds one attempt to connect.
-	connectPatience = 5 * time.Second
-)
+// connectPatience bounds one attempt to connect.
+const connectPatience = 5 * time.Second
 
 // lookupSettings are those of the sessions that look up. The search path is the role's own, for
 // the claims SQL.
@@ -50,9 +45,7 @@ func newPostgres(url string, limit int) (*postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = int32(max(1, limit)), 0, 0
-	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = lookupIdle, lookupIdle/2
-	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // the server may have restarted
+	pgpool.Tune(cfg, max(1, limit))
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make connection pool for sessions: %w", err)
@@ -117,17 +110,8 @@ func (p *postgres) with(ctx context.Context, use func(*pgconn.PgConn) error) err
 		}
 		return fmt.Errorf("look up a session: connect: %w", connectError(err))
 	}
-	defer settle(conn)
+	defer pgpool.GiveBack(conn)
 	return use(conn.Conn().PgConn())
-}
-
-func settle(conn *pgxpool.Conn) {
-	if pg := conn.Conn().PgConn(); !pg.IsClosed() && pg.TxStatus() != 'I' {
-		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
-		defer cancel()
-		_, _ = pg.Exec(ctx, "rollback").ReadAll() // the status tells
-	}
-	conn.Release()
 }
 
 // connectError keeps the host and the server's words, which have no values of ours.

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/pgpool"
 )
 
 // MarkPrefix is that of the logical messages by which a Reader finds its place in the WAL.
@@ -26,7 +27,7 @@ func (r *Reader) mark(ctx context.Context) (change.LSN, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer settle(conn)
+	defer pgpool.GiveBack(conn)
 	pg := conn.Conn().PgConn()
 	results, err := pg.Exec(ctx, markSQL).ReadAll()
 	if err == nil {

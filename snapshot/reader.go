@@ -13,6 +13,7 @@ import (
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/channel"
+	"github.com/walrelay/walrelay/pgpool"
 	"github.com/walrelay/walrelay/replication"
 )
 
@@ -32,10 +33,6 @@ type Options struct {
 const (
 	defaultConnections      = 4
 	defaultStatementTimeout = 30 * time.Second
-	// idleFor is how long a connection without use is kept.
-	idleFor = time.Minute
-	// closePatience bounds what is done to give a connection back in order.
-	closePatience = time.Second
 )
 
 // ApplicationName is what pg_stat_activity shows.
@@ -81,9 +78,7 @@ func New(o Options) (*Reader, error) {
 		return nil, fmt.Errorf("read postgres.url: %w", err)
 	}
 	pc.ConnConfig = cfg
-	pc.MaxConns, pc.MinConns, pc.MinIdleConns = int32(max(2, o.Connections)), 0, 0
-	pc.MaxConnIdleTime, pc.HealthCheckPeriod = idleFor, idleFor/2
-	pc.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true } // the server may have restarted
+	pgpool.Tune(pc, max(2, o.Connections))
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {
 		return nil, fmt.Errorf("make connection pool for snapshots: %w", err)
@@ -158,18 +153,7 @@ func (s *snapshot) Close() {
 	}
 	s.closed = true
 	if s.conn != nil {
-		settle(s.conn)
+		pgpool.GiveBack(s.conn)
 	}
 	<-s.reader.slots
-}
-
-// settle gives a connection back, out of any transaction: the pool closes those that are
-// still in one.
-func settle(conn *pgxpool.Conn) {
-	if pg := conn.Conn().PgConn(); !pg.IsClosed() && pg.TxStatus() != 'I' {
-		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
-		defer cancel()
-		_, _ = pg.Exec(ctx, "rollback").ReadAll() // the status tells
-	}
-	conn.Release()
 }

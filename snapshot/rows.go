@@ -11,6 +11,7 @@ import (
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/channel"
+	"github.com/walrelay/walrelay/pgpool"
 )
 
 // fetchRows is how many rows the server is asked for at once.
@@ -64,7 +65,7 @@ func (r *Reader) shapeNow(ctx context.Context, oid uint32) (*shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer settle(conn)
+	defer pgpool.GiveBack(conn)
 	return readShape(ctx, conn.Conn(), oid)
 }
 
