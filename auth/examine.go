@@ -9,23 +9,17 @@ import (
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/filter"
+	"github.com/walrelay/walrelay/finding"
 )
 
 // Severity of a Finding.
-type Severity int
+type Severity = finding.Severity
 
 // A Warning is worth knowing, an Error stops serve.
 const (
-	Warning Severity = iota
-	Error
+	Warning = finding.Warning
+	Error   = finding.Error
 )
-
-func (s Severity) String() string {
-	if s == Error {
-		return "error"
-	}
-	return "warning"
-}
 
 // Finding is one thing that the database says of the entries.
 type Finding struct {
@@ -40,13 +34,7 @@ type Finding struct {
 	Key string
 }
 
-func (f Finding) String() string {
-	s := f.Subject + ": " + f.Problem
-	if f.Fix != "" {
-		s += "; fix: " + f.Fix
-	}
-	return s
-}
+func (f Finding) String() string { return finding.Line(f.Subject, f.Problem, f.Fix) }
 
 // Examination is what the database says of the entries before anybody is looked up.
 type Examination struct {

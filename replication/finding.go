@@ -1,22 +1,19 @@
 package replication
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/walrelay/walrelay/finding"
+)
 
 // Severity of a Finding.
-type Severity int
+type Severity = finding.Severity
 
 // A Warning is worth knowing, an Error stops serve.
 const (
-	Warning Severity = iota
-	Error
+	Warning = finding.Warning
+	Error   = finding.Error
 )
-
-func (s Severity) String() string {
-	if s == Error {
-		return "error"
-	}
-	return "warning"
-}
 
 // Finding is one result of the preflight.
 type Finding struct {
@@ -35,13 +32,7 @@ type Finding struct {
 	Ref any
 }
 
-func (f Finding) String() string {
-	s := f.Subject + ": " + f.Problem
-	if f.Fix != "" {
-		s += "; fix: " + f.Fix
-	}
-	return s
-}
+func (f Finding) String() string { return finding.Line(f.Subject, f.Problem, f.Fix) }
 
 // Findings of one preflight.
 type Findings []Finding
