@@ -39,15 +39,7 @@ func newAuthCheckCommand() *cobra.Command {
 			"Changes nothing. Exits 1 when there are errors.",
 		Args: cobra.NoArgs,
 	}
-	path := configFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.Load(*path, os.LookupEnv)
-		if err != nil {
-			return err
-		}
-		return authCheck(cmd.Context(), cfg, cmd.OutOrStdout())
-	}
-	return cmd
+	return checking(cmd, authCheck)
 }
 
 func newAuthExplainCommand() *cobra.Command {

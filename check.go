@@ -24,6 +24,11 @@ func newCheckCommand() *cobra.Command {
 			"are errors. May be run beside walrelay.",
 		Args: cobra.NoArgs,
 	}
+	return checking(cmd, check)
+}
+
+// checking makes a command of a check of the configured file.
+func checking(cmd *cobra.Command, check func(context.Context, *config.Config, io.Writer) error) *cobra.Command {
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := config.Load(*path, os.LookupEnv)
@@ -38,18 +43,11 @@ func newCheckCommand() *cobra.Command {
 func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	here := checkMachine(cfg)
 	printFindings(out, cfg, here.findings)
-	secrets := secretProblems(cfg)
-	printProblems(out, replication.Error, secrets)
-	conn, err := replication.Connect(ctx, string(cfg.Postgres.URL))
+	conn, examined, errs, err := beginCheck(ctx, cfg, out)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	examined, err := examineDatabase(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	authErrors := len(secrets) + printExamined(out, cfg, examined)
 	t := targetWithout(cfg, examined.Unlogged)
 	p, err := replication.Check(ctx, conn, t)
 	if err != nil {
@@ -65,7 +63,7 @@ func check(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	printFindings(out, cfg, p.Findings)
 	printProblems(out, replication.Warning, warnings)
 	printProblems(out, replication.Error, problems.Problems)
-	if n := authErrors + len(here.findings.Errors()) + len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
+	if n := errs + len(here.findings.Errors()) + len(p.Findings.Errors()) + len(problems.Problems); n > 0 {
 		return fmt.Errorf("check %s: %s; serve would not start", cfg.File, count(n, "error"))
 	}
 	printPlan(out, append(here.notes, p.Notes()...), p, t)

@@ -24,18 +24,11 @@ func authCheck(ctx context.Context, cfg *config.Config, out io.Writer) error {
 			fmt.Fprintf(out, "%-7s  %s\n", replication.Warning, w)
 		}
 	}
-	secrets := secretProblems(cfg)
-	printProblems(out, replication.Error, secrets)
-	conn, err := replication.Connect(ctx, string(cfg.Postgres.URL))
+	conn, x, errs, err := beginCheck(ctx, cfg, out)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	x, err := examineDatabase(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	errs := len(secrets) + printExamined(out, cfg, x)
 	found, err := authFindings(ctx, conn, cfg, x)
 	if err != nil {
 		return err
@@ -48,6 +41,20 @@ func authCheck(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		fmt.Fprintf(out, "ok       %s: %s\n", e.Key, summary(e, x.Unlogged))
 	}
 	return nil
+}
+
+// beginCheck looks at secrets and at what auth reads, prints what it finds and counts the errors.
+// The caller closes the connection, with which it goes on.
+func beginCheck(ctx context.Context, cfg *config.Config, out io.Writer) (conn *pgx.Conn, x *auth.Examination, errs int, err error) {
+	secrets := secretProblems(cfg)
+	printProblems(out, replication.Error, secrets)
+	if conn, err = replication.Connect(ctx, string(cfg.Postgres.URL)); err != nil {
+		return nil, nil, 0, err
+	}
+	if x, err = examineDatabase(ctx, cfg); err != nil {
+		return nil, nil, 0, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, x, len(secrets) + printExamined(out, cfg, x), nil
 }
 
 // examineDatabase is what the database says of auth.
