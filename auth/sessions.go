@@ -2,10 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,9 +59,6 @@ const (
 	endRenew       = "renew"
 )
 
-// tag stands for something that is not kept: an HMAC with a key of this process.
-type tag [16]byte
-
 // Sessions knows who is signed in: it resolves requests, keeps what it found for as long as
 // streams need it, and ends their streams when the WAL tells that a session is over. Safe
 // for concurrent use.
@@ -78,7 +71,7 @@ type Sessions struct {
 	sources []*source
 	lookups lookups
 	close   func()
-	key     [32]byte // of tags
+	tags    *tagger
 	now     func() time.Time
 	metrics *metrics
 
@@ -139,13 +132,10 @@ func New(o Options) (*Sessions, error) {
 	if o.Limits.Lookups <= 0 {
 		o.Limits.Lookups = 16
 	}
-	s := &Sessions{o: o, log: o.Logger, now: time.Now, metrics: newMetrics(), index: newIndex(), recent: newRecent(), open: newOpen(o.Limits),
+	s := &Sessions{o: o, tags: newTagger(), log: o.Logger, now: time.Now, metrics: newMetrics(), index: newIndex(), recent: newRecent(), open: newOpen(o.Limits),
 		timers: newTimers(), slots: semaphore.NewWeighted(int64(o.Limits.Lookups)), failures: newFailures(o.Limits.FailedPerMinute),
 		queued: make(chan struct{}, 1), relations: map[uint32]*change.Relation{}}
 	s.run, s.stop = context.WithCancel(context.Background())
-	if _, err := rand.Read(s.key[:]); err != nil {
-		return nil, err
-	}
 	var err error
 	if s.refused, err = lru.New[tag, refused](maxRefused); err != nil {
 		return nil, err
@@ -292,15 +282,4 @@ func (s *Sessions) declared() []filter.Claim {
 }
 
 // tagOf is the tag of parts in a domain.
-func (s *Sessions) tagOf(domain string, parts ...string) tag {
-	mac := hmac.New(sha256.New, s.key[:])
-	var size [4]byte
-	for _, part := range append([]string{domain}, parts...) {
-		binary.BigEndian.PutUint32(size[:], uint32(len(part)))
-		mac.Write(size[:])
-		mac.Write([]byte(part))
-	}
-	var out tag
-	copy(out[:], mac.Sum(nil))
-	return out
-}
+func (s *Sessions) tagOf(domain string, parts ...string) tag { return s.tags.of(domain, parts...) }
