@@ -34,6 +34,7 @@
 //
 // # Lock order
 //
-// Hub.mu before Subscriber.mu; a lane's own fields belong to its goroutine alone,
-// others speak to it through its inbox.
+// Hub.mu before Subscriber.mu, and both before Ready.mu, under which nothing is called; a lane's
+// own fields belong to its goroutine alone, others speak to it through its inbox.
+// Owners are woken while no Subscriber.mu is held.
 package channel

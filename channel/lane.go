@@ -29,6 +29,7 @@ type lane struct {
 	gathers bool
 	flushed time.Time // the last flush of a lane that gathers
 	woken   int       // subscribers that were given runs by a lane that gathers
+	due     wakes     // owners to wake when all runs are handed out
 	// done is a copy of queued for other goroutines. Invariant: stored only after every
 	// run up to it was queued.
 	done   atomic.Pointer[change.Position]
@@ -69,10 +70,7 @@ func (l *lane) post(f func()) {
 	l.mu.Lock()
 	l.inbox = append(l.inbox, f)
 	l.mu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	signal(l.wake)
 }
 
 // receive runs what was posted.
@@ -175,6 +173,7 @@ func (l *lane) flush() {
 		l.handOut(v)
 	}
 	l.index.touched = l.index.touched[:0]
+	l.due.send()
 	l.cutOff() // before the lane says that it is further
 	l.move(l.at)
 	if l.gathers {
@@ -189,6 +188,7 @@ func (l *lane) flushLarge() {
 		l.handOut(v)
 	}
 	l.index.large = l.index.large[:0]
+	l.due.send()
 }
 
 func (l *lane) handOut(v *riddenView) {
@@ -204,6 +204,9 @@ func (l *lane) deliver(v *riddenView, run *Run, before change.Position) {
 	for i := len(v.subs) - 1; i >= 0; i-- { // backwards: leave moves the last one here
 		s := v.subs[i]
 		switch s.push(run) {
+		case listed:
+			l.due.add(s.ready, s.id)
+			l.breathe()
 		case pushed:
 			l.breathe()
 		case overflow:
@@ -224,6 +227,7 @@ func (l *lane) breathe() {
 		return
 	}
 	if l.woken++; l.woken%wakeAtOnce == 0 {
+		l.due.send()
 		runtime.Gosched()
 	}
 }

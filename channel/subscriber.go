@@ -9,13 +9,15 @@ import (
 
 // Subscriber is one subscription: a cursor, a bounded queue of runs, and a
 // wake-up. One goroutine, the owner, calls its methods; End and Pause are anybody's.
+// An owner of one subscriber waits for Changed and asks Ended and Take; an owner of
+// many has called Bind and asks Next.
 type Subscriber struct {
 	hub *Hub
 	// view is changed only by a reload, on the live lane, under Hub.mu and mu, while the
 	// subscriber is on no lane.
 	view    *view
 	request Request
-	wake    chan struct{} // capacity 1
+	wake    chan struct{} // capacity 1; nil once bound
 
 	// slot is the place in riddenView.subs; it belongs to the lane's goroutine.
 	slot int
@@ -46,6 +48,12 @@ type Subscriber struct {
 	revoked bool
 	// paused keeps the queue from the owner.
 	paused bool
+	// ready is where the owner is woken, by its number id; nil: at wake. Set once, by Bind.
+	ready *Ready
+	id    uint64
+	// listed: the owner has been told since it asked Next last, so that runs for a client that
+	// does not read wake nobody.
+	listed bool
 }
 
 // maxSpareQueue is the number of runs for which a subscriber keeps memory without need.
@@ -54,12 +62,28 @@ const maxSpareQueue = 16
 // Changed has a value when there is something to Take or the stream has ended.
 func (s *Subscriber) Changed() <-chan struct{} { return s.wake }
 
+// Bind makes r the subscriber's wake-up, in place of Changed: r lists id when there is something
+// to take or the stream has ended. What is there already is not listed: the owner asks Next after
+// Bind, which it calls once.
+func (s *Subscriber) Bind(r *Ready, id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready, s.id, s.wake = r, id, nil
+}
+
 // Take returns everything queued, in a slice that is the owner's until the next Take. The runs
 // of the call before count as written now. An owner calls it until it returns nothing: that
 // is what lets a subscriber whose queue was full go on.
 func (s *Subscriber) Take() []*Run {
+	runs, _, _ := s.Next()
+	return runs
+}
+
+// Next is Take and Ended in one: where there is nothing to take it reports whether the stream has
+// been ended, and why. From here on a bound subscriber is listed again when something comes.
+func (s *Subscriber) Next() (runs []*Run, end string, ended bool) {
 	s.mu.Lock()
-	var runs []*Run
+	s.listed = false
 	clear(s.out) // the owner is done with it: the memory is for what comes next
 	s.taken = 0
 	if !s.paused {
@@ -74,6 +98,9 @@ func (s *Subscriber) Take() []*Run {
 		s.behind = false
 	}
 	written := s.snapshotWritten(!s.paused)
+	if len(runs) == 0 {
+		end = s.end
+	}
 	s.mu.Unlock()
 	if written != nil {
 		written()
@@ -81,7 +108,7 @@ func (s *Subscriber) Take() []*Run {
 	if again {
 		s.hub.board(s)
 	}
-	return runs
+	return runs, end, end != ""
 }
 
 // Held reports that a snapshot is on its way, or that the stream is paused: what has come so far
@@ -218,6 +245,7 @@ type pushResult int
 
 const (
 	pushed   pushResult = iota // queued, or known to the client already
+	listed                     // queued, and the caller must have Subscriber.ready list it
 	overflow                   // the queue is full: the subscriber must leave the lane and fall behind
 	gone                       // closed, or ended by the hub
 )
@@ -242,8 +270,15 @@ func (s *Subscriber) push(r *Run) pushResult {
 	s.queue = append(s.queue, r)
 	s.queued += len(r.Bytes)
 	s.at = r.last()
+	wake, bound, told := s.wake, s.ready != nil, s.listed
+	s.listed = bound
 	s.mu.Unlock()
-	s.signal()
+	switch {
+	case !bound:
+		signal(wake)
+	case !told:
+		return listed
+	}
 	return pushed
 }
 
@@ -349,11 +384,17 @@ func (s *Subscriber) position() change.Position {
 	return s.at
 }
 
+// signal wakes the owner, also one that has been told: this may be what cannot wait until
+// its client has read something.
 func (s *Subscriber) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+	s.mu.Lock()
+	wake, ready, id := s.wake, s.ready, s.id
+	s.mu.Unlock()
+	if ready != nil {
+		ready.Add(id)
+		return
 	}
+	signal(wake)
 }
 
 // alight takes the subscriber off its lane, complete up to at: from here on nobody
