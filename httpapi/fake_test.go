@@ -77,6 +77,22 @@ type fakeSub struct {
 	closed bool
 	held   bool
 	paused bool
+	ready  *channel.Ready
+	number uint64
+}
+
+func (s *fakeSub) Bind(r *channel.Ready, id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready, s.number = r, id
+}
+
+func (s *fakeSub) Next() (runs []*channel.Run, end string, ended bool) {
+	end, ended = s.Ended() // first: what was queued before the end is there
+	if runs = s.Take(); len(runs) > 0 {
+		return runs, "", false
+	}
+	return nil, end, ended
 }
 
 func (s *fakeSub) End(reason string) {
@@ -116,6 +132,12 @@ func (s *fakeSub) finish(reason string) {
 }
 
 func (s *fakeSub) signal() {
+	s.mu.Lock()
+	ready, number := s.ready, s.number
+	s.mu.Unlock()
+	if ready != nil {
+		ready.Add(number)
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:

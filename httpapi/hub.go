@@ -21,7 +21,9 @@ type Hub interface {
 type Subscriber interface {
 	auth.Stream
 	Changed() <-chan struct{}
+	Bind(r *channel.Ready, id uint64)
 	Take() []*channel.Run
+	Next() (runs []*channel.Run, end string, ended bool)
 	Ended() (reason string, ended bool)
 	Heartbeat(dst []byte) []byte
 	LastID() string

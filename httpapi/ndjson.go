@@ -24,6 +24,13 @@ func (ndjson) run(out *wire, r *channel.Run) error {
 	return nil
 }
 
+func (ndjson) bytes(dst []byte, r *channel.Run) ([]byte, bool) {
+	for i := range r.Frames {
+		dst = append(appendEvent(dst, r.Event(i)), '\n')
+	}
+	return dst, false
+}
+
 func (ndjson) heartbeat(dst []byte, sub Subscriber) []byte {
 	dst = appendEvent(dst, channel.Event{Name: "heartbeat", ID: sub.LastID(), Data: []byte("{}")})
 	return append(dst, '\n')

@@ -17,6 +17,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.publicLn == nil {
 		return errors.New("httpapi: Serve without Listen")
 	}
+	if err := s.startShards(); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	s.logStart()
 	g, failed := errgroup.WithContext(context.WithoutCancel(ctx))
 	g.Go(func() error { return s.servePublic() })
@@ -81,6 +84,7 @@ func (s *Server) drain() error {
 	}
 	s.cut() // also ends hijacked connections, of which http.Server knows nothing
 	err := errors.Join(s.public.Close(), s.admin.Close(), s.awaitHandlers())
+	s.shards.wait()
 	if s.transport != nil {
 		s.transport.CloseIdleConnections()
 	}

@@ -30,7 +30,10 @@ type Server struct {
 	origins *origins
 	limits  *limiter
 	metrics *metrics
-	sink    sink
+	// response carries the streams that the shards do not.
+	response *responseSink
+	// shards exist while Serve runs, where there are any; else nil.
+	shards *shards
 	// resolve asks Options.Resolver.
 	resolve func(*http.Request, auth.Client) (user, error)
 	// refused is what the log says of requests that failed.
@@ -62,7 +65,7 @@ func New(o Options) (*Server, error) {
 		origins:  &origins{allowed: o.AllowedOrigins, proxies: o.TrustedProxies},
 		limits:   newLimiter(o.Limits),
 		resolve:  resolver(o.Resolver),
-		sink:     &responseSink{heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout},
+		response: &responseSink{heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout},
 		streams:  newGate(),
 		handlers: newGate(),
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/walrelay/walrelay/channel"
 )
 
@@ -63,22 +65,18 @@ func (st *stream) finish(reason string) {
 	})
 }
 
-// sink carries streams to clients. It is the only writer of a stream it was given
-// and calls finish at the stream's end, which may be after carry has returned.
-type sink interface {
-	carry(w http.ResponseWriter, r *http.Request, st *stream)
-}
-
 // responseSink writes to the ResponseWriter from the handler's goroutine. It works
 // for every protocol and system.
 type responseSink struct {
 	heartbeat, writeTimeout time.Duration
 }
 
-func (k *responseSink) carry(w http.ResponseWriter, r *http.Request, st *stream) {
+func (k *responseSink) carry(resp *echo.Response, r *http.Request, st *stream) {
 	reason := endWrite
 	defer func() { st.finish(reason) }()
-	out := newWire(w, r, k.writeTimeout, st.traffic)
+	resp.WriteHeader(http.StatusOK)
+	// Not resp itself: it swallows the errors of Flush.
+	out := newWire(resp.Writer, r, k.writeTimeout, st.traffic)
 	out.cut = &st.sub.cut
 	defer out.drop()
 	var err error

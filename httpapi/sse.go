@@ -14,6 +14,8 @@ type encoding interface {
 	opening(dst []byte, retry time.Duration) []byte
 	// run hands the events of r to out.
 	run(out *wire, r *channel.Run) error
+	// bytes are the events of r: its own bytes, or appended to dst.
+	bytes(dst []byte, r *channel.Run) (b []byte, own bool)
 	// heartbeat shows the client how far it is complete, or just that we live.
 	heartbeat(dst []byte, sub Subscriber) []byte
 	// end is the last event: come back after retry.
@@ -28,6 +30,8 @@ func (sse) opening(dst []byte, retry time.Duration) []byte {
 }
 
 func (sse) run(out *wire, r *channel.Run) error { return out.add(r.Bytes) }
+
+func (sse) bytes(_ []byte, r *channel.Run) ([]byte, bool) { return r.Bytes, true }
 
 // heartbeat is a comment where the subscriber cannot name a position just now.
 func (sse) heartbeat(dst []byte, sub Subscriber) []byte {

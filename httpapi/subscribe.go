@@ -56,9 +56,7 @@ func (s *Server) carry(c echo.Context, who finder) error {
 	if a.kind == kindPoll {
 		return s.poll(c, st, a)
 	}
-	c.Response().WriteHeader(http.StatusOK)
-	// Not c.Response() itself: it swallows the errors of Flush.
-	s.sink.carry(c.Response().Writer, r, st)
+	s.sinkFor(r).carry(c.Response(), r, st)
 	return nil
 }
 

@@ -1,0 +1,343 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/walrelay/walrelay/channel"
+	"github.com/walrelay/walrelay/fault"
+)
+
+// shard writes the streams of its connections from one goroutine: what is pending for one goes out
+// in one write that never blocks. All but ready, mu and what that guards belong to the goroutine.
+type shard struct {
+	shardOptions
+	ready  *channel.Ready
+	poller *poller
+	kick   chan struct{} // capacity 1; has a value when something is in fresh or events
+
+	mu      sync.Mutex
+	fresh   []*conn // not admitted yet
+	events  []unix.EpollEvent
+	stopped bool // nothing is taken into fresh any more
+
+	table    table
+	wheel    *wheel
+	timer    *time.Timer // of the wheel; stopped while the table is empty
+	draining bool
+	began    time.Time
+	now      time.Duration // since began, as of when the shard last looked
+	scratch  scratch
+	served   int // since others were last let run
+}
+
+func newShard(o shardOptions) (*shard, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	s := &shard{shardOptions: o, ready: channel.NewReady(), poller: p, kick: make(chan struct{}, 1), began: time.Now(),
+		wheel: newWheel(min(o.heartbeat, o.writeTimeout)), timer: time.NewTimer(time.Hour)}
+	s.timer.Stop()
+	return s, nil
+}
+
+// run serves until ctx ends, and then ends every stream at once.
+func (s *shard) run(ctx context.Context) {
+	defer s.stop()
+	var ids []uint64
+	for drain := s.drain; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-drain:
+			drain = nil
+			s.endAll(codeDraining)
+		case <-s.timer.C:
+			s.look()
+			s.wheel.turn(s.now, s.lookAt)
+			s.table.shrink()
+			s.wind()
+		case <-s.kick:
+			s.look()
+			s.receive()
+		case <-s.ready.Changed():
+			s.look()
+			ids = s.ready.Take(ids)
+			for _, id := range ids {
+				if c := s.table.find(id); c != nil && !c.blocked {
+					s.serve(c)
+				}
+			}
+		}
+		s.scratch.release()
+	}
+}
+
+// look reads the clock.
+func (s *shard) look() { s.now = time.Since(s.began) }
+
+// poll hands events to the shard until the poller is closed.
+func (s *shard) poll() {
+	events := make([]unix.EpollEvent, 128)
+	for {
+		n, err := s.poller.wait(events)
+		if err != nil {
+			if !errors.Is(err, os.ErrClosed) {
+				s.log.Error("hang-ups and slow clients go unnoticed: epoll does not answer", "cause", err, "fix", "restart walrelay, and please report this as a bug")
+			}
+			return
+		}
+		s.mu.Lock()
+		s.events = append(s.events, events[:n]...)
+		s.mu.Unlock()
+		s.signal()
+	}
+}
+
+func (s *shard) signal() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// adopt hands a connection to the shard. It reports false when the shard has stopped.
+func (s *shard) adopt(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.fresh = append(s.fresh, c)
+	s.signal()
+	return true
+}
+
+// receive takes up what others have left.
+func (s *shard) receive() {
+	s.mu.Lock()
+	fresh, events := s.fresh, s.events
+	s.fresh, s.events = nil, nil
+	s.mu.Unlock()
+	for _, c := range fresh {
+		s.admit(c)
+	}
+	for i := range events {
+		s.event(&events[i])
+	}
+}
+
+func (s *shard) admit(c *conn) {
+	s.table.add(c)
+	if s.table.live == 1 {
+		s.wind()
+	}
+	c.wrote = s.now
+	if c.st.life > 0 {
+		c.expires = s.now + c.st.life
+	}
+	if err := s.poller.add(c.fd, c.key); err != nil {
+		s.log.Error("stream cannot be watched and is cut off", "cause", os.NewSyscallError("epoll_ctl", err), "fix", "see the limits of open files and of epoll watches")
+		s.drop(c, endWrite)
+		return
+	}
+	c.st.sub.Bind(s.ready, c.key)
+	if s.draining {
+		c.end(codeDraining)
+	}
+	s.serve(c)
+}
+
+func (s *shard) event(e *unix.EpollEvent) {
+	c := s.table.find(keyOf(e))
+	switch {
+	case c == nil: // gone meanwhile
+	case e.Events&hungUp != 0:
+		s.drop(c, endClient)
+	case c.blocked:
+		c.blocked = false
+		s.serve(c)
+	}
+}
+
+// maxPasses bounds how often a connection whose queue never gets empty is written to in a row.
+const maxPasses = 16
+
+// serve writes what there is for a connection, until there is nothing, the socket is full, or the
+// stream is over.
+func (s *shard) serve(c *conn) {
+	s.breathe()
+	for range maxPasses {
+		if err := s.write(c); err != nil {
+			s.drop(c, endOfSend(err))
+			return
+		}
+		if c.blocked {
+			s.schedule(c)
+			return
+		}
+		if c.told {
+			discardInput(c.fd, s.scratch.out[:cap(s.scratch.out)])
+			s.drop(c, c.ending)
+			return
+		}
+		if !s.ask(c) {
+			s.schedule(c)
+			return
+		}
+	}
+	s.schedule(c)
+	s.ready.Add(c.key)
+}
+
+// ask gets what is to be written next. It reports false when that is nothing.
+func (s *shard) ask(c *conn) bool {
+	if len(c.runs) > 0 {
+		c.st.traffic.sent(c.runs, time.Now())
+	}
+	var end string
+	c.runs, c.at, c.off = nil, 0, 0
+	if c.ending == "" {
+		c.runs, end, _ = c.st.sub.Next()
+	}
+	if end != "" {
+		c.end(end)
+	}
+	if c.ending != "" {
+		c.tell()
+	}
+	return c.pending()
+}
+
+// write writes what is pending, as far as the socket takes it.
+func (s *shard) write(c *conn) error {
+	for !c.blocked {
+		if c.st.sub.cut.Load() {
+			c.cutOff()
+		}
+		if !c.pending() {
+			return nil
+		}
+		p := c.gather(&s.scratch)
+		n, err := transmit(c.fd, p)
+		if err != nil && !errors.Is(err, unix.EAGAIN) {
+			return err
+		}
+		if n > 0 {
+			fault.At(fault.Written)
+		}
+		c.wrote = s.now
+		c.advance(n, &s.scratch)
+		c.blocked = n < len(p)
+	}
+	return nil
+}
+
+// lookAt does what is due for a connection whose time has come.
+func (s *shard) lookAt(c *conn) {
+	idle := s.now - c.wrote
+	switch {
+	case c.blocked && idle >= s.writeTimeout:
+		s.drop(c, endSlow)
+		return
+	case c.expires > 0 && s.now >= c.expires && c.ending == "":
+		c.end(endRenew)
+		if !c.blocked {
+			s.serve(c)
+			return
+		}
+	case !c.blocked && idle >= s.heartbeat-s.heartbeat/5:
+		s.beat(c)
+		return
+	}
+	s.schedule(c)
+}
+
+// schedule sees to it that a connection is looked at when something is due. Heartbeats are spread:
+// an event for all makes all idle at once.
+func (s *shard) schedule(c *conn) {
+	at := c.wrote + s.writeTimeout
+	if !c.blocked {
+		at = c.wrote + between(s.heartbeat-s.heartbeat/5, s.heartbeat)
+	}
+	if c.expires > 0 && c.ending == "" {
+		at = min(at, c.expires)
+	}
+	s.wheel.set(c, at)
+}
+
+// beat shows an idle client how far it is complete, and finds out whether it is there.
+func (s *shard) beat(c *conn) {
+	s.scratch.beat = c.st.encoding.heartbeat(s.scratch.beat[:0], c.st.sub)
+	c.say(s.scratch.beat)
+	c.st.traffic.heartbeats.Inc()
+	s.serve(c)
+}
+
+// endAll ends every stream, now and from now on.
+func (s *shard) endAll(reason string) {
+	s.look()
+	s.draining = true
+	for _, c := range s.table.conns {
+		if c == nil {
+			continue
+		}
+		if c.end(reason); !c.blocked {
+			s.serve(c)
+		}
+	}
+}
+
+// drop ends a stream and closes its socket.
+func (s *shard) drop(c *conn, reason string) {
+	s.wheel.remove(c)
+	s.table.remove(c)
+	if err := unix.Close(c.fd); err != nil {
+		s.log.Debug("socket of a stream not closed", "cause", err)
+	}
+	c.rest, c.runs = nil, nil
+	c.st.finish(reason)
+}
+
+// breathe lets others run now and then: thousands of writes in a row would keep the processor from
+// the lanes for as long as all of them take.
+func (s *shard) breathe() {
+	if s.served++; s.served%64 == 0 {
+		runtime.Gosched()
+		s.look()
+	}
+}
+
+// wind makes the timer go off at the next tick, if there is anybody to look at.
+func (s *shard) wind() {
+	if s.table.live > 0 {
+		s.timer.Reset(s.wheel.tick)
+	}
+}
+
+// stop ends what is left, and poll.
+func (s *shard) stop() {
+	s.timer.Stop()
+	s.mu.Lock()
+	fresh := s.fresh
+	s.fresh, s.stopped = nil, true
+	s.mu.Unlock()
+	for _, c := range fresh {
+		s.table.add(c)
+	}
+	for _, c := range s.table.conns {
+		if c != nil {
+			s.drop(c, endClient)
+		}
+	}
+	if err := s.poller.close(); err != nil {
+		s.log.Debug("epoll set not closed", "cause", err)
+	}
+}
