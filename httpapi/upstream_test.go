@@ -89,9 +89,10 @@ func TestUpstreamLogin(t *testing.T) {
 	})
 	hub, u := privateHub(), &fakeUser{}
 	s := start(t, Options{Hub: hub, Upstream: a.URL})
-	var streamCookie string
+	streamCookies := make(chan string, 2)
 	s.resolve = func(r *http.Request, _ auth.Client) (user, error) {
-		if streamCookie = r.Header.Get("Cookie"); streamCookie == "" {
+		streamCookies <- r.Header.Get("Cookie")
+		if r.Header.Get("Cookie") == "" {
 			return nil, auth.ErrNoSession
 		}
 		return u, nil
@@ -108,6 +109,7 @@ func TestUpstreamLogin(t *testing.T) {
 	if resp := send(t, browser, "GET", target(s, "/events/orders")); resp.StatusCode != 401 {
 		t.Errorf("before the login: status %d", resp.StatusCode)
 	}
+	<-streamCookies
 	got := body(t, send(t, browser, "POST", target(s, "/login")))
 	if diff := cmp.Diff(set, login); diff != "" {
 		t.Errorf("Set-Cookie (-want +got):\n%s", diff)
@@ -116,8 +118,9 @@ func TestUpstreamLogin(t *testing.T) {
 	if want := "/home?next=a;b " + cookie; got != want {
 		t.Errorf("the app saw %s, want %s", got, want)
 	}
-	if resp := send(t, browser, "GET", target(s, "/events/orders")); resp.StatusCode != 200 || streamCookie != cookie {
-		t.Errorf("after the login: status %d, cookie %q", resp.StatusCode, streamCookie)
+	resp := send(t, browser, "GET", target(s, "/events/orders"))
+	if got := <-streamCookies; resp.StatusCode != 200 || got != cookie {
+		t.Errorf("after the login: status %d, cookie %q", resp.StatusCode, got)
 	}
 }
 

@@ -306,7 +306,9 @@ func TestSetCookies(t *testing.T) {
 			t.Errorf("%q: status %d (-want +got):\n%s", tt.headers, resp.StatusCode, diff)
 		}
 	}
+	u.mu.Lock()
 	u.limit = &auth.LimitError{Key: "per_user", Limit: 1}
+	u.mu.Unlock()
 	for _, accept := range []string{"text/event-stream", "application/json"} {
 		if got := get(t, target(s, "/events/orders"), "Accept: "+accept).Header.Values("Set-Cookie"); len(got) > 0 {
 			t.Errorf("%s: Set-Cookie %q", accept, got)
