@@ -135,9 +135,9 @@ func dialStuck(t *testing.T, s *Server) net.Conn {
 }
 
 // bigRun is more than the socket buffers hold.
-func bigRun() *channel.Run {
+var bigRun = sync.OnceValue(func() *channel.Run {
 	return insert("0/20.0.aaaaaa", `{"row":"`+strings.Repeat("x", 32<<20)+`"}`)
-}
+})
 
 func TestSlowClient(t *testing.T) {
 	hub := newFakeHub()

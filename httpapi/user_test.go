@@ -66,6 +66,15 @@ func (u *fakeUser) attached() int {
 	return len(u.streams)
 }
 
+// pause pauses what the session has attached.
+func (u *fakeUser) pause(on bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for st := range u.streams {
+		st.Pause(on)
+	}
+}
+
 // end ends the session.
 func (u *fakeUser) end(reason string) {
 	u.mu.Lock()
