@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/walrelay/walrelay/channel"
 )
 
 // Whatever part of it a socket takes at a time, a connection goes on where that ended.
@@ -70,18 +72,12 @@ func TestConnGathers(t *testing.T) {
 // A session's end keeps from the client what has not begun to be written.
 func TestConnCutOff(t *testing.T) {
 	s := newServer(t, Options{Hub: newFakeHub()})
+	run := insert("0/20.0.aaaaaa", `{"row":1}`)
 	for _, tt := range []struct {
 		written, left int
-	}{{0, 0}, {1, 1}, {70, 1}} {
-		c := &conn{st: &stream{encoding: sse{}, traffic: s.metrics.traffic[kindSSE], sub: &leash{}}}
-		for i := range 3 {
-			c.runs = append(c.runs, insert(fmt.Sprintf("0/20.%d.aaaaaa", i), `{"row":1}`))
-		}
-		if size := len(c.runs[0].Bytes); tt.written > 1 {
-			tt.written, tt.left = size+1, 2 // within the second
-		}
+	}{{0, 0}, {1, 1}, {len(run.Bytes), 1}, {len(run.Bytes) + 1, 2}} {
+		c := &conn{st: &stream{encoding: sse{}, traffic: s.metrics.traffic[kindSSE], sub: &leash{}}, runs: []*channel.Run{run, run, run}}
 		var sc scratch
-		c.gather(&sc)
 		c.advance(tt.written, &sc)
 		if c.cutOff(); len(c.runs) != tt.left {
 			t.Errorf("%d bytes written: %d runs are left, want %d", tt.written, len(c.runs), tt.left)

@@ -162,7 +162,6 @@ func (s *shard) event(e *unix.EpollEvent) {
 	case e.Events&hungUp != 0:
 		s.drop(c, endClient)
 	case c.blocked:
-		c.blocked = false
 		s.serve(c)
 	}
 }
@@ -171,7 +170,7 @@ func (s *shard) event(e *unix.EpollEvent) {
 const maxPasses = 16
 
 // serve writes what there is for a connection, until there is nothing, the socket is full, or the
-// stream is over.
+// stream is over. One that is blocked is served when epoll has told of room.
 func (s *shard) serve(c *conn) {
 	s.breathe()
 	for range maxPasses {
@@ -218,7 +217,7 @@ func (s *shard) ask(c *conn) bool {
 
 // write writes what is pending, as far as the socket takes it.
 func (s *shard) write(c *conn) error {
-	for !c.blocked {
+	for {
 		if c.st.sub.cut.Load() {
 			c.cutOff()
 		}
@@ -233,11 +232,14 @@ func (s *shard) write(c *conn) error {
 		if n > 0 {
 			fault.At(fault.Written)
 		}
-		c.wrote = s.now
+		if n > 0 || !c.blocked {
+			c.wrote = s.now
+		}
 		c.advance(n, &s.scratch)
-		c.blocked = n < len(p)
+		if c.blocked = n < len(p); c.blocked {
+			return nil
+		}
 	}
-	return nil
 }
 
 // lookAt does what is due for a connection whose time has come.
