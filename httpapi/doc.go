@@ -23,13 +23,26 @@
 // that passes is, for an event stream, 200 with retry: and event: end; for the other
 // transports 503 or 429 with Retry-After.
 //
-// One stream has one writer. The response sink is one goroutine with one select
-// over the end of the request, the drain, the stream's lifetime, the subscriber's
-// wake-up and the heartbeat; everything pending goes out as one write and one
-// flush. A write that makes no progress within the write timeout ends the stream;
-// a heartbeat (an id-only frame) is written after an idle period and finds clients
-// that are gone. What is buffered here for one stream is at most 32 KiB (ndjson: and
-// one event), for a long poll its answer; the queue behind it belongs to the hub.
+// One stream has one writer: a sink. Both write everything pending at once, tell the client
+// why a stream ends, end it when a write makes no progress within the write timeout, and
+// write a heartbeat (an id-only frame) after an idle period, which finds clients that are gone.
+//
+// The response sink is one goroutine with one select over the end of the request, the drain,
+// the stream's lifetime, the subscriber's wake-up and the heartbeat, and one flush for what is
+// pending. It works for every protocol and system. What is buffered here for one stream is at
+// most 32 KiB (ndjson: and one event), for a long poll its answer.
+//
+// Shards carry plain HTTP/1 over TCP, on Linux. Once everything that can be refused has been,
+// the socket is taken from net/http and from Go's poller and given to one of a few goroutines,
+// as many as processors; the head of the answer is the response sink's, with Connection: close.
+// A stream there has no goroutine, no timer and no buffer: what the socket does not take is
+// kept as references to shared runs. An epoll set tells of hang-ups, also half of one, and of
+// room for a backlog. A lane lists all whom a batch concerns at once (channel.Ready), so a
+// batch is one wake-up for each shard. Life, heartbeats and write timeouts are on a wheel that
+// is turned by one timer; heartbeats are spread over a fifth of their time.
+//
+// The queue behind both belongs to the hub. Where a batch is only written in part, nothing more
+// is taken from it, so that it overflows as it should.
 //
 // # Who asks
 //
@@ -45,10 +58,15 @@
 // [New] checks options, [Server.Listen] opens the sockets, [Server.Serve] runs until
 // its context ends and then drains: new streams are told to come back, open ones get
 // end{draining} with a jittered retry, the listeners close, and every goroutine is
-// waited for. Serve returns nil after a drain that went well.
+// waited for, shards too. Serve returns nil after a drain that went well.
 //
 // What this package does not do: it compresses nothing (a compressor holds events
 // back), it decides nothing about rows, and neither cookies, authorization headers
 // nor query values get into its logs, metrics or error texts (an error names the
 // channel that was asked for, nothing else of the request).
+//
+// # Lock order
+//
+// A shard holds no lock while it calls a subscriber or finishes a stream; who hands something to
+// a shard holds its lock only to append to a list.
 package httpapi
