@@ -65,3 +65,5 @@ type benchSub struct {
 }
 
 func (s *benchSub) Take() []*channel.Run { return s.runs }
+
+func (s *benchSub) Next() ([]*channel.Run, string, bool) { return s.runs, "", false }

@@ -264,6 +264,8 @@ type busySub struct {
 
 func (s *busySub) Take() []*channel.Run { return []*channel.Run{s.run} }
 
+func (s *busySub) Next() ([]*channel.Run, string, bool) { return s.Take(), "", false }
+
 type hubOf func() Subscriber
 
 func (f hubOf) Subscribe(context.Context, channel.Request) (Subscriber, error) { return f(), nil }

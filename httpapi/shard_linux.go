@@ -160,14 +160,19 @@ func (s *shard) event(e *unix.EpollEvent) {
 	switch {
 	case c == nil: // gone meanwhile
 	case e.Events&hungUp != 0:
-		s.drop(c, endClient)
+		s.drop(c, endOfSocket(c.fd))
 	case c.blocked:
+		s.wheel.remove(c) // a heartbeat may be due before the write timeout was
 		s.serve(c)
 	}
 }
 
-// maxPasses bounds how often a connection whose queue never gets empty is written to in a row.
-const maxPasses = 16
+// maxPasses and maxTurn bound how often and how much a connection that reads as fast as it is written
+// to is written to in a row: the others of the shard wait meanwhile.
+const (
+	maxPasses = 16
+	maxTurn   = 1 << 20
+)
 
 // serve writes what there is for a connection, until there is nothing, the socket is full, or the
 // stream is over. One that is blocked is served when epoll has told of room.
@@ -178,20 +183,27 @@ func (s *shard) serve(c *conn) {
 			s.drop(c, endOfSend(err))
 			return
 		}
-		if c.blocked {
+		switch {
+		case c.blocked:
 			s.schedule(c)
 			return
-		}
-		if c.told {
+		case c.pending():
+			s.yield(c)
+			return
+		case c.told:
 			discardInput(c.fd, s.scratch.out[:cap(s.scratch.out)])
 			s.drop(c, c.ending)
 			return
-		}
-		if !s.ask(c) {
+		case !s.ask(c):
 			s.schedule(c)
 			return
 		}
 	}
+	s.yield(c)
+}
+
+// yield goes on with a connection behind those that wait.
+func (s *shard) yield(c *conn) {
 	s.schedule(c)
 	s.ready.Add(c.key)
 }
@@ -215,9 +227,9 @@ func (s *shard) ask(c *conn) bool {
 	return c.pending()
 }
 
-// write writes what is pending, as far as the socket takes it.
+// write writes what is pending, as far as the socket takes it and a turn goes.
 func (s *shard) write(c *conn) error {
-	for {
+	for turn := 0; turn < maxTurn; {
 		if c.st.sub.cut.Load() {
 			c.cutOff()
 		}
@@ -235,11 +247,13 @@ func (s *shard) write(c *conn) error {
 		if n > 0 || !c.blocked {
 			c.wrote = s.now
 		}
+		turn += n
 		c.advance(n, &s.scratch)
 		if c.blocked = n < len(p); c.blocked {
 			return nil
 		}
 	}
+	return nil
 }
 
 // lookAt does what is due for a connection whose time has come.
@@ -255,7 +269,7 @@ func (s *shard) lookAt(c *conn) {
 			s.serve(c)
 			return
 		}
-	case !c.blocked && idle >= s.heartbeat-s.heartbeat/5:
+	case !c.pending() && idle >= s.heartbeat-s.heartbeat/5:
 		s.beat(c)
 		return
 	}
@@ -263,10 +277,16 @@ func (s *shard) lookAt(c *conn) {
 }
 
 // schedule sees to it that a connection is looked at when something is due. Heartbeats are spread:
-// an event for all makes all idle at once.
+// an event for all makes all idle at once. A write leaves the look where it is: that is too early, and
+// finds out.
 func (s *shard) schedule(c *conn) {
-	at := c.wrote + s.writeTimeout
-	if !c.blocked {
+	var at time.Duration
+	switch {
+	case c.blocked:
+		at = c.wrote + s.writeTimeout
+	case c.tick != 0:
+		return
+	default:
 		at = c.wrote + between(s.heartbeat-s.heartbeat/5, s.heartbeat)
 	}
 	if c.expires > 0 && c.ending == "" {

@@ -218,7 +218,11 @@ func TestSinkWriteTimeout(t *testing.T) {
 		sub := <-o.hub().came
 		sub.push(bigRun())
 		await(t, "subscriber closed", sub.isClosed)
-		await(t, "end counted", func() bool { return ends(t, s, endSlow)+ends(t, s, endWrite)+ends(t, s, endClient) == 1 })
+		if o.ResponseSink { // by what finds it first: the deadline, the kernel, or net/http that reads
+			await(t, "end counted", func() bool { return ends(t, s, endSlow)+ends(t, s, endWrite)+ends(t, s, endClient) == 1 })
+		} else {
+			await(t, "end counted", func() bool { return ends(t, s, endSlow) == 1 })
+		}
 		awaitOpen(t, s, 0)
 	})
 }

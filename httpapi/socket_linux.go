@@ -59,6 +59,14 @@ func discardInput(fd int, scratch []byte) {
 	}
 }
 
+// endOfSocket is the reason for which a socket has hung up.
+func endOfSocket(fd int) string {
+	if errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno == int(unix.ETIMEDOUT) {
+		return endSlow
+	}
+	return endClient
+}
+
 // endOfSend is the reason for which a write failed.
 func endOfSend(err error) string {
 	switch {
