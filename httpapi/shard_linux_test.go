@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/labstack/echo/v4"
 	"golang.org/x/sys/unix"
 
 	"github.com/walrelay/walrelay/channel"
@@ -151,6 +154,29 @@ func TestShardStops(t *testing.T) {
 	}
 	if n, err := unix.Read(pair[1], make([]byte, 1)); n != 0 || err != nil {
 		t.Errorf("the socket is open: read %d, %v", n, err)
+	}
+}
+
+// A stream that comes too late for its shard holds nothing.
+func TestShardHasStopped(t *testing.T) {
+	s, err := newShard(shardOptions{heartbeat: time.Hour, writeTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	k := &shards{all: []*shard{s}}
+	traffic := newServer(t, Options{Hub: newFakeHub()}).metrics.traffic[kindSSE]
+	ended := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.carry(echo.NewResponse(w, echo.New()), r, &stream{sub: &leash{Subscriber: &fakeSub{}}, encoding: sse{}, traffic: traffic, release: func(reason string) { ended <- reason }})
+	}))
+	defer server.Close()
+	if resp, err := http.Get(server.URL); err == nil {
+		resp.Body.Close()
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	if reason := <-ended; reason != endClient {
+		t.Errorf("ended by %s", reason)
 	}
 }
 

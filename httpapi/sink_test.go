@@ -164,9 +164,11 @@ func checkTraffic(t *testing.T, s *Server, accept string, events, size int) {
 	}
 }
 
-// A client that reads slowly gets everything, and the queue is not taken before there is room.
+// A client that reads slowly gets everything, and nothing in between, and the queue is not taken
+// before there is room. When it has caught up it gets heartbeats again.
 func TestSinkSlowReader(t *testing.T) {
 	onSinks(t, func(t *testing.T, o Options) {
+		o.Heartbeat = 20 * time.Millisecond
 		s := start(t, o)
 		conn := dial(t, s, askHTTP11)
 		sub := <-o.hub().came
@@ -174,19 +176,36 @@ func TestSinkSlowReader(t *testing.T) {
 		await(t, "the queue to be taken", func() bool { return sub.LastID() != "" })
 		last := insert("0/30.0.aaaaaa", `{"row":"last"}`)
 		sub.push(last)
+		select {
+		case <-time.After(5 * o.Heartbeat): // real sockets have real time
+		case <-t.Context().Done():
+		}
 		resp := answerOn(t, conn)
 		if sub.LastID() != "" {
 			t.Error("more was taken from the queue while the socket is full")
 		}
 		events := newReader(resp)
 		readBegin(t, events)
-		if got := events.block(t) + "\n"; got != string(bigRun().Bytes) {
+		if got := events.event(t); got != string(bigRun().Bytes) {
 			t.Errorf("%d bytes, want %d", len(got), len(bigRun().Bytes))
 		}
-		if got := events.block(t) + "\n"; got != string(last.Bytes) {
+		if got := events.event(t); got != string(last.Bytes) {
 			t.Errorf("got %q", got)
 		}
+		if got := events.block(t); got != "id: 0/10.0.aaaaaa\n" {
+			t.Errorf("heartbeat %q", got)
+		}
 	})
+}
+
+// event is the next block that is no heartbeat, with the blank line.
+func (r reader) event(t *testing.T) string {
+	t.Helper()
+	for {
+		if b := r.block(t); !strings.HasPrefix(b, "id: ") {
+			return b + "\n"
+		}
+	}
 }
 
 // One that does not read holds up nobody.
