@@ -44,7 +44,7 @@ func TestHeartbeatsAreSpread(t *testing.T) {
 }
 
 // A connection that is blocked is looked at when its write timeout is over, also where that is before
-// the heartbeat; once there is room, the heartbeat counts again.
+// the heartbeat.
 func TestScheduleOfBlocked(t *testing.T) {
 	s, err := newShard(shardOptions{heartbeat: 15 * time.Second, writeTimeout: 5 * time.Second})
 	if err != nil {
@@ -63,6 +63,38 @@ func TestScheduleOfBlocked(t *testing.T) {
 	if at := time.Duration(c.tick) * s.wheel.tick; at < 3*time.Second || at > 3*time.Second+s.wheel.tick {
 		t.Errorf("looked at after %v, want 3 s", at)
 	}
+}
+
+// Once there is room again, the heartbeat counts.
+func TestScheduleOfUnblocked(t *testing.T) {
+	s, err := newShard(shardOptions{heartbeat: 15 * time.Second, writeTimeout: 60 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.poller.close()
+	c := s.paired(t, &fakeSub{})
+	c.blocked, c.rest = true, []byte("rest")
+	s.schedule(c)
+	s.event(&unix.EpollEvent{Events: unix.EPOLLOUT, Fd: int32(uint32(c.key)), Pad: int32(c.key >> 32)})
+	if at := time.Duration(c.tick) * s.wheel.tick; c.blocked || at > 15*time.Second+s.wheel.tick {
+		t.Errorf("blocked %v, looked at after %v", c.blocked, at)
+	}
+}
+
+// paired is a connection of the shard, which does not run, on a socket pair.
+func (s *shard) paired(t *testing.T, sub Subscriber) *conn {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unix.Close(pair[0])
+		unix.Close(pair[1])
+	})
+	c := &conn{fd: pair[0], st: &stream{sub: &leash{Subscriber: sub}, encoding: sse{}, traffic: newServer(t, Options{Hub: newFakeHub()}).metrics.traffic[kindSSE]}}
+	s.table.add(c)
+	return c
 }
 
 // onShard starts a shard with a stream on a socket pair, of which nobody reads the other end.
@@ -111,15 +143,7 @@ func TestShardYields(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.poller.close()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
-	sub := &busySub{fakeSub: &fakeSub{}, run: &channel.Run{}} // which takes no room in the socket
-	c := &conn{fd: pair[0], st: &stream{sub: &leash{Subscriber: sub}, encoding: sse{}, traffic: newServer(t, Options{Hub: newFakeHub()}).metrics.traffic[kindSSE]}}
-	s.table.add(c)
+	c := s.paired(t, &busySub{fakeSub: &fakeSub{}, run: &channel.Run{}}) // which takes no room in the socket
 	s.serve(c)
 	if ids := s.ready.Take(nil); len(ids) != 1 || ids[0] != c.key {
 		t.Errorf("listed %v, want the connection, which has not been served to the end", ids)
