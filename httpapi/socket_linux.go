@@ -12,7 +12,7 @@ import (
 // takeOver takes the socket of a connection out of Go's poller: fd is the caller's, and does not
 // block. The connection itself is closed, without an end of what it carried.
 func takeOver(conn net.Conn) (fd int, err error) {
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer func() { _ = conn.Close() }() // of which only the descriptor is left
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return -1, fmt.Errorf("take over a connection: %T is no TCP socket", conn)
