@@ -57,8 +57,8 @@ type Options struct {
 	// MaxStream ends a stream after this time (±10 % at random) with end{renew};
 	// default never. Sessions may have a shorter one.
 	MaxStream time.Duration
-	// WriteTimeout ends a stream when a write of at most 64 KiB takes longer, or when
-	// the peer acknowledges nothing for so long; default 30 s.
+	// WriteTimeout ends a stream when a write of at most 64 KiB takes longer (in shards: when the
+	// socket takes nothing for so long), or when the peer acknowledges nothing; default 30 s.
 	WriteTimeout time.Duration
 	// ShutdownTimeout bounds the drain; default 10 s.
 	ShutdownTimeout time.Duration
