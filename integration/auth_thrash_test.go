@@ -193,8 +193,12 @@ func openQuiet(ctx context.Context, url string, header http.Header) (io.ReadClos
 	if err != nil {
 		return nil, err
 	}
-	buf := make([]byte, 4096)
-	n, err := resp.Body.Read(buf)
+	buf, n := make([]byte, 4096), 0
+	for err == nil && n < len(buf) && !bytes.Contains(buf[:n], []byte("event: ready")) {
+		var more int
+		more, err = resp.Body.Read(buf[n:])
+		n += more
+	}
 	if resp.StatusCode != http.StatusOK || !bytes.Contains(buf[:n], []byte("event: ready")) {
 		resp.Body.Close()
 		return nil, fmt.Errorf("%s, %q (%v) instead of a stream that is ready", resp.Status, buf[:n], err)
