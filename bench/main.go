@@ -63,7 +63,7 @@ func main() {
 	flag.IntVar(&s.tx, "tx", 200_000, "transactions of one row")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds; medians are printed")
 	flag.DurationVar(&s.latency, "latency", 15*time.Second, "length of the latency measurement")
-	flag.StringVar(&s.only, "only", "bulk,small,latency,users,revoke,storm", "what to measure")
+	flag.StringVar(&s.only, "only", names(func(m measurement) bool { return m.usual }), "what to measure, of "+names(func(measurement) bool { return true }))
 	flag.IntVar(&s.users, "users", 10_000, "users with rows of their own")
 	flag.IntVar(&s.changes, "changes", 300_000, "changes of their rows")
 	flag.IntVar(&s.sessions, "sessions", 2000, "sessions with a stream, of ten times as many")
@@ -75,6 +75,11 @@ func main() {
 	flag.IntVar(&s.rate, "rate", 500, "rows a second during the storm, at least 100")
 	flag.DurationVar(&s.calm, "calm", 5*time.Second, "time before the storm")
 	flag.StringVar(&s.profiles, "profiles", "", "directory for CPU profiles of the storms and the users; none by default")
+	for _, m := range measurements {
+		if m.options != nil {
+			m.options.flags(flag.CommandLine)
+		}
+	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -120,21 +125,7 @@ func bench(ctx context.Context, s settings) (err error) {
 	return l.measureAll(ctx)
 }
 
-type measurement struct {
-	name string
-	run  func(*lab, context.Context) error
-}
-
-// measurements in the order in which they run.
-var measurements = []measurement{
-	{"bulk", (*lab).bulk},
-	{"small", (*lab).small},
-	{"latency", (*lab).latencies},
-	{"users", (*lab).manyUsers},
-	{"revoke", (*lab).revoke},
-	{"storm", (*lab).storm},
-}
-
+// measureAll runs what -only names, in the order of the table.
 func (l *lab) measureAll(ctx context.Context) error {
 	for _, m := range measurements {
 		if slices.Contains(strings.Split(l.only, ","), m.name) {
@@ -149,8 +140,14 @@ func (l *lab) measureAll(ctx context.Context) error {
 // check finds settings that would measure nothing, or something else.
 func (s settings) check() error {
 	for name := range strings.SplitSeq(s.only, ",") {
-		if !slices.ContainsFunc(measurements, func(m measurement) bool { return m.name == name }) {
-			return fmt.Errorf("-only: %q is no measurement; name some of bulk,small,latency,users,revoke,storm", name)
+		i := slices.IndexFunc(measurements, func(m measurement) bool { return m.name == name })
+		if i < 0 {
+			return fmt.Errorf("-only: %q is no measurement here; name some of %s", name, names(func(measurement) bool { return true }))
+		}
+		if o := measurements[i].options; o != nil {
+			if err := o.check(); err != nil {
+				return err
+			}
 		}
 	}
 	if s.rounds < 1 || s.rows < 1 || s.tx < 1 || s.connections < 1 || s.missed < 1 || s.shared < 1 || s.rate < 100 || s.users < few || s.changes < 1 {

@@ -1,0 +1,6 @@
+package main
+
+// onLinux are the measurements with clients on epoll.
+var onLinux = []measurement{
+	{"storm", true, nil, (*lab).storm},
+}
