@@ -16,6 +16,10 @@ type client struct {
 	channel string
 	// prefix is how the data of each of its rows begins, up to the row's number.
 	prefix []byte
+	// cookie is sent with each request, or empty.
+	cookie string
+	// anyRow: the stream begins now, so that its first row may have any number.
+	anyRow bool
 
 	// row is the number of the last row that was dispatched.
 	row int64
@@ -69,6 +73,9 @@ func (c *client) begin(host string) []byte {
 	req := "GET /events/" + c.channel + " HTTP/1.1\r\nHost: " + host + "\r\nAccept: text/event-stream\r\nCache-Control: no-store\r\n"
 	if c.resumes {
 		req += "Last-Event-ID: " + string(c.id) + "\r\n"
+	}
+	if c.cookie != "" {
+		req += "Cookie: " + c.cookie + "\r\n"
 	}
 	return []byte(req + "\r\n")
 }
@@ -198,22 +205,27 @@ func (c *client) dispatch() error {
 		c.live = true
 	case "": // retry, or a heartbeat
 	default:
-		return fmt.Errorf("event %s %s", f.event, f.data)
+		return &otherEvent{string(f.event), string(f.data)}
 	}
 	return nil
 }
+
+// otherEvent is an event that a client does not expect.
+type otherEvent struct{ name, data string }
+
+func (e *otherEvent) Error() string { return fmt.Sprintf("event %s %s", e.name, e.data) }
 
 // insert takes in a row. Rows of a transaction have one commit LSN and rising indices.
 func (c *client) insert(was position) error {
 	switch f := &c.frame; {
 	case f.row == 0:
 		return fmt.Errorf("data that is no row of %s: %s", c.channel, f.data)
-	case f.row != c.row+1:
+	case f.row != c.row+1 && !c.anyRow:
 		return fmt.Errorf("row %d after row %d, id %q", f.row, c.row, f.id)
 	case !was.less(c.at):
 		return fmt.Errorf("row %d has id %q, which is not above %v", f.row, f.id, was)
 	}
-	c.row++
+	c.row, c.anyRow = c.frame.row, false
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 type relay struct {
 	cmd         *exec.Cmd
 	base, admin string // URLs without a trailing /
+	data        string // directory of the log
 	stderr      bytes.Buffer
 }
 
@@ -28,6 +29,7 @@ type relay struct {
 type relayConfig struct {
 	slot, publication string
 	channels          string // the YAML section's lines, indented by two
+	log, http         string // further keys of these sections, each with ", " before it
 	more              string // further sections
 }
 
@@ -49,13 +51,13 @@ func (l *lab) startRelay(ctx context.Context, c relayConfig) (*relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "walrelay.yaml")
-	yaml := fmt.Sprintf("postgres: {url: %q, slot: %s, publication: %s}\nlog: {dir: %q}\nhttp: {listen: %q, limits: {per_ip: 1000000}}\nadmin: {listen: %q}\nchannels:\n%s%s",
-		l.cluster.URL("postgres"), c.slot, c.publication, filepath.Join(dir, "data"), public, admin, c.channels, c.more)
+	file, data := filepath.Join(dir, "walrelay.yaml"), filepath.Join(dir, "data")
+	yaml := fmt.Sprintf("postgres: {url: %q, slot: %s, publication: %s}\nlog: {dir: %q%s}\nhttp: {listen: %q, limits: {per_ip: 1000000, failed_per_ip: 1000000/min}%s}\nadmin: {listen: %q}\nchannels:\n%s%s",
+		l.cluster.URL("postgres"), c.slot, c.publication, data, c.log, public, c.http, admin, c.channels, c.more)
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		return nil, err
 	}
-	p := &relay{base: "http://" + public, admin: "http://" + admin}
+	p := &relay{base: "http://" + public, admin: "http://" + admin, data: data}
 	p.cmd = exec.CommandContext(ctx, l.binary, "serve", "-c", file)
 	p.cmd.Stderr = &p.stderr
 	return p, p.cmd.Start()

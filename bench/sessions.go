@@ -29,6 +29,9 @@ const sessionTables = `create table app_users(id int primary key, role text not 
 			sess = jsonb_set(sess::jsonb, '{cookie,expires}', to_jsonb(now() + interval '1 day'))::json where sid = who;
 		commit; end loop; end $$`
 
+// noSessionTables drops what sessionTables makes.
+const noSessionTables = `drop table if exists app_users, session, notes; drop function if exists sess; drop procedure if exists touch`
+
 // sessionChannels has the notes of each user, whom sessionAuth finds.
 const (
 	sessionChannels = "  notes:\n    table: public.notes\n    allow: row.user_id == user.id\n"
@@ -58,20 +61,32 @@ func sessionCookie(user int) string {
 // startSessions makes the tables, with a session for each of all users, and a walrelay that
 // knows them.
 func (l *lab) startSessions(ctx context.Context, all int) (*relay, error) {
-	if err := l.cluster.Exec(ctx, sessionTables,
-		fmt.Sprintf(`insert into app_users select i, 'member' from generate_series(1, %d) i`, all),
-		fmt.Sprintf(`insert into session select 's' || i, sess(i), now() at time zone 'UTC' + interval '1 day' from generate_series(1, %d) i`, all),
-		`create publication revoke for table notes, session, app_users with (publish_via_partition_root = true)`); err != nil {
+	auth, err := l.makeSessions(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.cluster.Exec(ctx, `create publication revoke for table notes, session, app_users with (publish_via_partition_root = true)`); err != nil {
 		return nil, err
 	}
 	if err := l.newSlot(ctx, "revoke"); err != nil {
 		return nil, err
 	}
+	return l.startRelay(ctx, relayConfig{slot: "revoke", publication: "revoke", channels: sessionChannels, more: auth})
+}
+
+// makeSessions makes the tables, in place of those of an earlier measurement, with a session for
+// each of all users from 1 on, and gives the configuration's sections for them.
+func (l *lab) makeSessions(ctx context.Context, all int) (auth string, err error) {
+	if err := l.cluster.Exec(ctx, noSessionTables, sessionTables,
+		fmt.Sprintf(`insert into app_users select i, 'member' from generate_series(1, %d) i`, all),
+		fmt.Sprintf(`insert into session select 's' || i, sess(i), now() at time zone 'UTC' + interval '1 day' from generate_series(1, %d) i`, all)); err != nil {
+		return "", err
+	}
 	secret := filepath.Join(l.dir, "session-secret")
 	if err := os.WriteFile(secret, []byte(sessionSecret), 0o600); err != nil {
-		return nil, err
+		return "", err
 	}
-	return l.startRelay(ctx, relayConfig{slot: "revoke", publication: "revoke", channels: sessionChannels, more: fmt.Sprintf(sessionAuth, secret)})
+	return fmt.Sprintf(sessionAuth, secret), nil
 }
 
 // touches updates sessions at a rate until stopped.

@@ -119,7 +119,7 @@ func firstOf(err, next error) error {
 
 // measure runs f between two looks at the clocks.
 func (r *stormRound) measure(f func() error) (cost, error) {
-	before, err := r.clocks()
+	before, err := r.relay.clocks()
 	if err != nil {
 		return cost{}, err
 	}
@@ -128,14 +128,14 @@ func (r *stormRound) measure(f func() error) (cost, error) {
 		return cost{}, err
 	}
 	took := time.Since(began)
-	after, err := r.clocks()
+	after, err := r.relay.clocks()
 	cpu, self, machine := after.cpu-before.cpu, after.self-before.self, after.rest-before.rest
 	return cost{took, cpu, self, machine - cpu - self}, err
 }
 
 // clocks reads the CPU clocks; rest is the whole machine here.
-func (r *stormRound) clocks() (c cost, err error) {
-	if c.cpu, err = r.relay.cpu(); err != nil {
+func (p *relay) clocks() (c cost, err error) {
+	if c.cpu, err = p.cpu(); err != nil {
 		return c, err
 	}
 	if c.self, err = cpuSeconds(os.Getpid()); err != nil {
