@@ -45,6 +45,7 @@ func TestAdminHealth(t *testing.T) {
 	db.exec(t, insertItem(1))
 	s.wantRow(t, "insert", "items", 1)
 	r.waitMetric(t, "walrelay_slot_retained_bytes", func(v float64) bool { return v > 0 })
+	r.waitMetric(t, "walrelay_log_batches", func(v float64) bool { return v > 0 }) // rows are served before they are on disk
 	status, got := look()
 	if status != http.StatusOK || !got.Ready || got.Reasons == nil || len(got.Reasons) != 0 {
 		t.Errorf("/readyz: %d %+v", status, got)
