@@ -7,15 +7,18 @@ import (
 	"strconv"
 )
 
-// client reads one response of walrelay, an SSE stream in HTTP/1.1 chunks, from
-// pieces cut anywhere, and checks it: rows numbered without a gap, ids that rise, no
-// other events. Unlike a browser it reads no JSON and keeps no event.
+// client reads one response of walrelay or a peer, an SSE stream in HTTP/1.1 chunks or
+// without, from pieces cut anywhere, and checks it: rows numbered without a gap, ids that
+// rise, no other events. Unlike a browser it reads no JSON and keeps no event.
 //
 // What it knows, row and id, outlives its connections; what it was reading does not.
 type client struct {
+	dialect
 	channel string
 	// prefix is how the data of each of its rows begins, up to the row's number.
 	prefix []byte
+	// user is whose rows those are.
+	user int
 	// cookie is sent with each request, or empty.
 	cookie string
 	// anyRow: the stream begins now, so that its first row may have any number.
@@ -36,8 +39,21 @@ type client struct {
 
 	state      byte
 	http, body lines
+	chunked    bool
 	chunk      int // bytes of the chunk still to come
 	frame      frame
+}
+
+// dialect is what a server does in its own way.
+type dialect struct {
+	// path is what is asked for.
+	path string
+	// event is the name of rows, position reads an id.
+	event    string
+	position func(id []byte) (position, error)
+	// saysReady: the stream is live with its ready event, which says whether it resumes; else
+	// with the head of the answer.
+	saysReady bool
 }
 
 // position is that of an event id.
@@ -59,18 +75,20 @@ const (
 	inHead
 	inSize
 	inChunk
+	inBody // without chunks
 )
 
 func newClient(channel, prefix string) *client {
-	return &client{channel: channel, prefix: []byte(prefix)}
+	d := dialect{path: "/events/" + channel, event: "insert", position: parsePosition, saysReady: true}
+	return &client{dialect: d, channel: channel, prefix: []byte(prefix)}
 }
 
 // begin forgets what was being read and gives the request of the next connection.
 func (c *client) begin(host string) []byte {
-	c.state, c.chunk, c.live, c.resumes = inStatus, 0, false, len(c.id) > 0
+	c.state, c.chunked, c.chunk, c.live, c.resumes = inStatus, false, 0, false, len(c.id) > 0
 	c.http.part, c.body.part = c.http.part[:0], c.body.part[:0]
 	c.frame.clear()
-	req := "GET /events/" + c.channel + " HTTP/1.1\r\nHost: " + host + "\r\nAccept: text/event-stream\r\nCache-Control: no-store\r\n"
+	req := "GET " + c.path + " HTTP/1.1\r\nHost: " + host + "\r\nAccept: text/event-stream\r\nCache-Control: no-store\r\n"
 	if c.resumes {
 		req += "Last-Event-ID: " + string(c.id) + "\r\n"
 	}
@@ -92,6 +110,9 @@ func (c *client) arrived() bool {
 // feed reads the next piece of the response.
 func (c *client) feed(p []byte) error {
 	for len(p) > 0 {
+		if c.state == inBody {
+			return c.lines(p)
+		}
 		if c.state == inChunk {
 			n := min(len(p), c.chunk)
 			if err := c.lines(p[:n]); err != nil {
@@ -124,9 +145,7 @@ func (c *client) header(line []byte) error {
 		}
 		c.state = inHead
 	case inHead:
-		if len(line) == 0 {
-			c.state = inSize
-		}
+		c.head(line)
 	case inSize:
 		if len(line) == 0 { // the end of the chunk before
 			return nil
@@ -141,6 +160,20 @@ func (c *client) header(line []byte) error {
 		c.chunk, c.state = int(n), inChunk
 	}
 	return nil
+}
+
+// head reads a line of the answer's head, or its end, which is empty.
+func (c *client) head(line []byte) {
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	switch {
+	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+		c.chunked = bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked"))
+	case len(line) == 0:
+		c.live = c.live || !c.saysReady
+		if c.state = inBody; c.chunked {
+			c.state = inSize
+		}
+	}
 }
 
 // lines reads a piece of the event stream.
@@ -186,7 +219,7 @@ func (f *frame) field(line, prefix []byte) {
 func (c *client) dispatch() error {
 	f, was := &c.frame, c.at
 	if len(f.id) > 0 {
-		at, err := parsePosition(f.id)
+		at, err := c.position(f.id)
 		if err != nil {
 			return err
 		}
@@ -195,15 +228,15 @@ func (c *client) dispatch() error {
 	if c.at.less(was) {
 		return fmt.Errorf("event %q has id %q, which is behind %v", f.event, f.id, was)
 	}
-	switch string(f.event) {
-	case "insert":
+	switch name := string(f.event); {
+	case name == c.event && (name != "" || f.row > 0 || len(f.data) > 0):
 		return c.insert(was)
-	case "ready":
+	case name == "ready" && c.saysReady:
 		if c.resumes != bytes.Contains(f.data, []byte(`"resumed":true`)) {
 			return fmt.Errorf("ready %s (asked to resume: %t)", f.data, c.resumes)
 		}
 		c.live = true
-	case "": // retry, or a heartbeat
+	case name == "": // retry, or a heartbeat
 	default:
 		return &otherEvent{string(f.event), string(f.data)}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,9 +16,13 @@ import (
 // retransmissions after a second would be measured.
 const maxOpening = 2000
 
+// perSource is how many clients have the same address: a port is not free again for a minute
+// after its connection, and there are 28,000 for each address.
+const perSource = 5000
+
 // fleet is many clients on one goroutine and one epoll instance, so that the clients
 // cost little beside walrelay, which shares the machine with them. All fields but the
-// channels belong to the goroutine of run.
+// channels and the atomic ones belong to the goroutine of run.
 type fleet struct {
 	clients []*client
 	addr    unix.SockaddrInet4
@@ -37,6 +42,10 @@ type fleet struct {
 	reads int
 	done  chan struct{}
 
+	// rows and bytes are what all clients have got. moved has a value after rows has risen.
+	rows, bytes atomic.Int64
+	moved       chan struct{}
+
 	calls chan func()
 	quit  bool
 	dead  chan struct{} // closed when run has returned err
@@ -54,7 +63,7 @@ func newFleet(addr string, clients []*client) (*fleet, error) {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	f := &fleet{clients: clients, host: addr, epoll: ep, fds: slices.Repeat([]int{-1}, len(clients)), most: maxOpening, buf: make([]byte, 256<<10),
-		addr: unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}, calls: make(chan func()), dead: make(chan struct{})}
+		addr: unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}, moved: make(chan struct{}, 1), calls: make(chan func()), dead: make(chan struct{})}
 	go func() { defer close(f.dead); f.err = f.run() }()
 	return f, nil
 }
@@ -161,11 +170,31 @@ func (f *fleet) run() error {
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("epoll: %w", err)
 		}
-		for _, e := range events[:max(n, 0)] {
-			if err := f.read(int(e.Fd)); err != nil {
-				return fmt.Errorf("client %d of %s: %w", e.Fd, f.clients[e.Fd].channel, err)
-			}
+		if err := f.readAll(events[:max(n, 0)]); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// readAll takes in what has come for the clients of events, and says so in rows and moved.
+func (f *fleet) readAll(events []unix.EpollEvent) error {
+	var rows int64
+	for _, e := range events {
+		c := f.clients[e.Fd]
+		before := c.row
+		if err := f.read(int(e.Fd)); err != nil {
+			return fmt.Errorf("client %d of %s: %w", e.Fd, c.channel, err)
+		}
+		rows += c.row - before
+	}
+	if rows == 0 {
+		return nil
+	}
+	f.rows.Add(rows)
+	select {
+	case f.moved <- struct{}{}:
+	default:
 	}
 	return nil
 }
@@ -191,6 +220,11 @@ func (f *fleet) dial(i int) error {
 		return err
 	}
 	f.fds[i] = fd
+	if len(f.clients) > perSource {
+		if err := bindTo(fd, i/perSource); err != nil {
+			return err
+		}
+	}
 	if err := unix.Connect(fd, &f.addr); err != nil {
 		return err
 	}
@@ -202,6 +236,14 @@ func (f *fleet) dial(i int) error {
 		return err
 	}
 	return unix.EpollCtl(f.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}) // Fd is ours to fill
+}
+
+// bindTo gives a socket the n-th address of loopback, and leaves the port to connect.
+func bindTo(fd, n int) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return err
+	}
+	return unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 1, byte(n + 1)}})
 }
 
 // read takes in what has come for a client.
@@ -217,6 +259,7 @@ func (f *fleet) read(i int) error {
 		return errors.New("the server closed the connection")
 	}
 	f.reads++
+	f.bytes.Add(int64(n))
 	was := c.live
 	if err := c.feed(f.buf[:n]); err != nil {
 		return err
