@@ -14,8 +14,8 @@ type conn struct {
 	// key tells the connection from all others that the shard has had.
 	key     uint64
 	framing framing
-	// blocked: the socket took less than there was. Invariant: then something is pending, and epoll
-	// will tell of room.
+	// blocked: the socket took less than there was. Invariant: then epoll will tell of room. What waits
+	// for it may have been cut off.
 	blocked bool
 	// told: the end is in rest, or written.
 	told bool
@@ -30,6 +30,7 @@ type conn struct {
 	// ending is why the stream ends once everything pending is written; empty: it goes on.
 	ending string
 	// wrote is when the socket last took something, or was found to be full, since the start of the shard.
+	// Once the stream is over a full socket must take all that it was given last, not just something.
 	wrote time.Duration
 	// expires is when the stream ends with end{renew}; 0: never.
 	expires time.Duration
@@ -37,6 +38,9 @@ type conn struct {
 
 // pending reports whether something is to be written.
 func (c *conn) pending() bool { return len(c.rest) > 0 || c.at < len(c.runs) }
+
+// over reports that the stream is ending, or that its session has.
+func (c *conn) over() bool { return c.ending != "" || c.st.sub.cut.Load() }
 
 // end makes reason the end of the stream, unless it is ending: behind the run that is being written.
 func (c *conn) end(reason string) {

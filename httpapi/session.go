@@ -56,6 +56,23 @@ func (l *leash) End(reason string) {
 	l.Subscriber.End(reason)
 }
 
+// Heartbeat and LastID name nothing behind the end, also where the hub does not know of it yet: a sink may
+// have dropped what they count as the client's.
+func (l *leash) Heartbeat(dst []byte) []byte {
+	if l.cut.Load() {
+		return dst
+	}
+	return l.Subscriber.Heartbeat(dst)
+}
+
+// LastID is as Heartbeat.
+func (l *leash) LastID() string {
+	if l.cut.Load() {
+		return ""
+	}
+	return l.Subscriber.LastID()
+}
+
 // finish closes the subscription and gives back what the stream held. Whoever
 // carries the stream calls it at its end; calls after the first do nothing.
 func (st *stream) finish(reason string) {

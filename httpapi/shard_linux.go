@@ -34,7 +34,8 @@ type shard struct {
 	began    time.Time
 	now      time.Duration // since began, as of when the shard last looked
 	scratch  scratch
-	served   int // since others were last let run
+	listed   []uint64 // what was taken from ready last
+	served   int      // since others were last let run
 }
 
 func newShard(o shardOptions) (*shard, error) {
@@ -51,7 +52,6 @@ func newShard(o shardOptions) (*shard, error) {
 // run serves until ctx ends, and then ends every stream at once.
 func (s *shard) run(ctx context.Context) {
 	defer s.stop()
-	var ids []uint64
 	for drain := s.drain; ; {
 		select {
 		case <-ctx.Done():
@@ -69,12 +69,7 @@ func (s *shard) run(ctx context.Context) {
 			s.receive()
 		case <-s.ready.Changed():
 			s.look()
-			ids = s.ready.Take(ids)
-			for _, id := range ids {
-				if c := s.table.find(id); c != nil && !c.blocked {
-					s.serve(c)
-				}
-			}
+			s.serveListed()
 		}
 		s.scratch.release()
 	}
@@ -118,6 +113,20 @@ func (s *shard) adopt(c *conn) bool {
 	s.fresh = append(s.fresh, c)
 	s.signal()
 	return true
+}
+
+// serveListed serves those who have something to take, or have ended.
+func (s *shard) serveListed() {
+	s.listed = s.ready.Take(s.listed)
+	for _, id := range s.listed {
+		switch c := s.table.find(id); {
+		case c == nil: // gone meanwhile
+		case !c.blocked:
+			s.serve(c)
+		case c.st.sub.cut.Load(): // it is not to be written any more, and may wait for long
+			c.cutOff()
+		}
+	}
 }
 
 // receive takes up what others have left.
@@ -234,6 +243,7 @@ func (s *shard) write(c *conn) error {
 			c.cutOff()
 		}
 		if !c.pending() {
+			c.blocked = false // of what waited for room nothing is left
 			return nil
 		}
 		p := c.gather(&s.scratch)
@@ -244,7 +254,7 @@ func (s *shard) write(c *conn) error {
 		if n > 0 {
 			fault.At(fault.Written)
 		}
-		if n > 0 || !c.blocked {
+		if !c.blocked || n > 0 && !c.over() {
 			c.wrote = s.now
 		}
 		turn += n
@@ -261,7 +271,7 @@ func (s *shard) lookAt(c *conn) {
 	idle := s.now - c.wrote
 	switch {
 	case c.blocked && idle >= s.writeTimeout:
-		s.drop(c, endSlow)
+		s.lastTry(c)
 		return
 	case c.expires > 0 && s.now >= c.expires && c.ending == "":
 		c.end(endRenew)
@@ -269,11 +279,26 @@ func (s *shard) lookAt(c *conn) {
 			s.serve(c)
 			return
 		}
-	case !c.pending() && idle >= s.heartbeat-s.heartbeat/5:
+	case !c.blocked && !c.pending() && !c.over() && idle >= s.heartbeat-s.heartbeat/5:
 		s.beat(c)
 		return
 	}
 	s.schedule(c)
+}
+
+// lastTry writes to a client that has taken nothing for the write timeout, and gives it up if it takes
+// nothing now: while the whole process stood still it may have read, and epoll has not told yet.
+func (s *shard) lastTry(c *conn) {
+	was := c.wrote
+	if err := s.write(c); err != nil {
+		s.drop(c, endOfSend(err))
+		return
+	}
+	if c.blocked && c.wrote == was {
+		s.drop(c, endSlow)
+		return
+	}
+	s.serve(c)
 }
 
 // schedule sees to it that a connection is looked at when something is due. Heartbeats are spread:
