@@ -3,4 +3,5 @@ package main
 // onLinux are the measurements with clients on epoll.
 var onLinux = []measurement{
 	{"storm", true, nil, (*lab).storm},
+	{"soak", false, &soaking, soaking.run},
 }

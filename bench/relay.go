@@ -124,7 +124,11 @@ func (s *subscription) next() ([]byte, error) {
 			return line, nil
 		}
 		if bytes.HasPrefix(line, []byte("event: reset")) || bytes.HasPrefix(line, []byte("event: end")) {
-			return nil, fmt.Errorf("stream said %s", line)
+			said := string(line)
+			if line, err = s.in.ReadSlice('\n'); err == nil {
+				said += string(line)
+			}
+			return nil, fmt.Errorf("stream said %s", said)
 		}
 	}
 }

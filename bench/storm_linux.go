@@ -31,7 +31,7 @@ func (s settings) shapes() []shape {
 // storm lets many clients lose their connections at once, adds rows, lets all come
 // back at once while more rows flow, and compares with one client.
 func (l *lab) storm(ctx context.Context) error {
-	if err := l.enoughFiles(); err != nil {
+	if err := l.enoughFiles(l.connections); err != nil {
 		return err
 	}
 	if err := l.cluster.Exec(ctx, feedTable, `create publication storm for table feed`); err != nil {
@@ -53,13 +53,13 @@ func (l *lab) storm(ctx context.Context) error {
 }
 
 // enoughFiles checks the limit, which walrelay inherits.
-func (l *lab) enoughFiles() error {
+func (l *lab) enoughFiles(connections int) error {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return fmt.Errorf("read RLIMIT_NOFILE: %w", err)
 	}
-	if need := uint64(l.connections + 200); r.Max < need {
-		return fmt.Errorf("%d connections need %d open files, and %d are allowed; raise it (ulimit -Hn) or pass fewer -connections", l.connections, need, r.Max)
+	if need := uint64(connections + 200); r.Max < need {
+		return fmt.Errorf("%d connections need %d open files, and %d are allowed; raise it (ulimit -Hn) or pass fewer -connections", connections, need, r.Max)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -60,6 +61,13 @@ func (w *watch) await(n int64, timeout time.Duration) error {
 			return fmt.Errorf("the client that stays has %d of %d rows after %v", have, n, timeout)
 		}
 	}
+}
+
+// seen gives the times so far.
+func (w *watch) seen() []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.arrived)
 }
 
 // close ends the stream and gives the times.
