@@ -147,7 +147,7 @@ func TestWheel(t *testing.T) {
 	w.remove(gone)
 	looked := map[*conn]bool{}
 	for now := time.Duration(0); now < 8*time.Second; now += 3 * time.Millisecond {
-		w.turn(now, func(c *conn) {
+		w.turn(now, len(at)+1, func(c *conn) {
 			switch late := now - at[c]; {
 			case c == gone:
 				t.Error("one that was removed is looked at")
@@ -174,10 +174,10 @@ func TestWheelAfterSuspension(t *testing.T) {
 		w.set(&conn{}, time.Second)
 	}
 	n := 0
-	w.turn(1000*time.Hour, func(*conn) { n++ })
+	w.turn(1000*time.Hour, 100, func(*conn) { n++ })
 	c := &conn{}
 	w.set(c, 1000*time.Hour+time.Second)
-	w.turn(1000*time.Hour+2*time.Second, func(*conn) { n++ })
+	w.turn(1000*time.Hour+2*time.Second, 100, func(*conn) { n++ })
 	if n != 11 {
 		t.Errorf("%d looks, want 11", n)
 	}
@@ -192,7 +192,7 @@ func TestWheelSetAgain(t *testing.T) {
 	w.set(c, 2*time.Second)
 	w.set(c, 6*time.Second)
 	for now := time.Duration(0); now < 7*time.Second; now += 50 * time.Millisecond {
-		w.turn(now, func(*conn) { looks = append(looks, now) })
+		w.turn(now, 100, func(*conn) { looks = append(looks, now) })
 	}
 	if len(looks) != 1 || looks[0] > 2100*time.Millisecond || looks[0] < 2*time.Second {
 		t.Errorf("looked at %v, want once after 2 s", looks)

@@ -184,6 +184,7 @@ func TestShardDropsRunsOfBlockedStream(t *testing.T) {
 	sub.push(insert("0/30.0.aaaaaa", `{"row":1}`), insert("0/31.0.aaaaaa", `{"row":2}`))
 	s.serve(c)
 	c.st.sub.End(endSigned)
+	s.listed, s.next = s.ready.Take(nil), 0
 	s.serveListed()
 	if len(c.runs) > 0 || !c.blocked {
 		t.Errorf("%d runs are kept, blocked %v", len(c.runs), c.blocked)

@@ -34,8 +34,14 @@ type shard struct {
 	began    time.Time
 	now      time.Duration // since began, as of when the shard last looked
 	scratch  scratch
-	listed   []uint64 // what was taken from ready last
-	served   int      // since others were last let run
+	// What is at hand, so that a panic at one connection keeps nothing from the others.
+	listed  []uint64 // what was taken from ready last
+	next    int      // of listed
+	coming  []*conn  // to be admitted
+	heard   []unix.EpollEvent
+	current *conn // nil: nothing is done for one
+	panics  quiet
+	served  int // since others were last let run
 }
 
 func newShard(o shardOptions) (*shard, error) {
@@ -51,8 +57,18 @@ func newShard(o shardOptions) (*shard, error) {
 
 // run serves until ctx ends, and then ends every stream at once.
 func (s *shard) run(ctx context.Context) {
-	defer s.stop()
+	for !s.survives(func() { s.follow(ctx) }) {
+	}
+	for !s.survives(s.stop) {
+	}
+}
+
+// follow does what there is to do until ctx ends. Called again after a panic it goes on where that left
+// off.
+func (s *shard) follow(ctx context.Context) {
+	s.resume()
 	for drain := s.drain; ; {
+		s.current = nil
 		select {
 		case <-ctx.Done():
 			return
@@ -61,19 +77,32 @@ func (s *shard) run(ctx context.Context) {
 			s.endAll(codeDraining)
 		case <-s.timer.C:
 			s.look()
-			s.wheel.turn(s.now, s.lookAt)
+			more := s.wheel.turn(s.now, maxLooks, s.lookAt)
 			s.table.shrink()
-			s.wind()
+			s.wind(more)
 		case <-s.kick:
 			s.look()
 			s.receive()
 		case <-s.ready.Changed():
 			s.look()
+			s.listed, s.next = s.ready.Take(s.listed), 0
 			s.serveListed()
 		}
 		s.scratch.release()
 	}
 }
+
+// resume does the rest of what a panic interrupted.
+func (s *shard) resume() {
+	s.look()
+	s.takeUp()
+	s.serveListed()
+	s.wind(true)
+}
+
+// maxLooks bounds how many connections are looked at in a row: where thousands are due for a heartbeat,
+// those who have something to take do not wait for all of them.
+const maxLooks = 256
 
 // look reads the clock.
 func (s *shard) look() { s.now = time.Since(s.began) }
@@ -117,9 +146,10 @@ func (s *shard) adopt(c *conn) bool {
 
 // serveListed serves those who have something to take, or have ended.
 func (s *shard) serveListed() {
-	s.listed = s.ready.Take(s.listed)
-	for _, id := range s.listed {
-		switch c := s.table.find(id); {
+	for s.next < len(s.listed) {
+		c := s.table.find(s.listed[s.next])
+		s.next++
+		switch {
 		case c == nil: // gone meanwhile
 		case !c.blocked:
 			s.serve(c)
@@ -132,21 +162,31 @@ func (s *shard) serveListed() {
 // receive takes up what others have left.
 func (s *shard) receive() {
 	s.mu.Lock()
-	fresh, events := s.fresh, s.events
+	s.coming, s.heard = s.fresh, s.events
 	s.fresh, s.events = nil, nil
 	s.mu.Unlock()
-	for _, c := range fresh {
+	s.takeUp()
+}
+
+func (s *shard) takeUp() {
+	for len(s.coming) > 0 {
+		c := s.coming[0]
+		s.coming = s.coming[1:]
 		s.admit(c)
 	}
-	for i := range events {
-		s.event(&events[i])
+	for len(s.heard) > 0 {
+		e := s.heard[0]
+		s.heard = s.heard[1:]
+		s.event(&e)
 	}
+	s.coming, s.heard = nil, nil
 }
 
 func (s *shard) admit(c *conn) {
+	s.current = c
 	s.table.add(c)
 	if s.table.live == 1 {
-		s.wind()
+		s.wind(false)
 	}
 	c.wrote = s.now
 	if c.st.life > 0 {
@@ -186,6 +226,7 @@ const (
 // serve writes what there is for a connection, until there is nothing, the socket is full, or the
 // stream is over. One that is blocked is served when epoll has told of room.
 func (s *shard) serve(c *conn) {
+	s.current = c
 	s.breathe()
 	for range maxPasses {
 		if err := s.write(c); err != nil {
@@ -268,6 +309,7 @@ func (s *shard) write(c *conn) error {
 
 // lookAt does what is due for a connection whose time has come.
 func (s *shard) lookAt(c *conn) {
+	s.current = c
 	idle := s.now - c.wrote
 	switch {
 	case c.blocked && idle >= s.writeTimeout:
@@ -336,14 +378,20 @@ func (s *shard) endAll(reason string) {
 		if c == nil {
 			continue
 		}
+		s.current = c
 		if c.end(reason); !c.blocked {
 			s.serve(c)
 		}
 	}
 }
 
-// drop ends a stream and closes its socket.
+// drop ends a stream and closes its socket, unless that has been done: the descriptor may be somebody
+// else's by now.
 func (s *shard) drop(c *conn, reason string) {
+	s.current = c
+	if s.table.find(c.key) != c {
+		return
+	}
 	s.wheel.remove(c)
 	s.table.remove(c)
 	if err := unix.Close(c.fd); err != nil {
@@ -362,9 +410,13 @@ func (s *shard) breathe() {
 	}
 }
 
-// wind makes the timer go off at the next tick, if there is anybody to look at.
-func (s *shard) wind() {
-	if s.table.live > 0 {
+// wind makes the timer go off at the next tick, or now, if there is anybody to look at.
+func (s *shard) wind(now bool) {
+	switch {
+	case s.table.live == 0:
+	case now:
+		s.timer.Reset(0)
+	default:
 		s.timer.Reset(s.wheel.tick)
 	}
 }
@@ -384,6 +436,7 @@ func (s *shard) stop() {
 			s.drop(c, endClient)
 		}
 	}
+	s.current = nil
 	if err := s.poller.close(); err != nil {
 		s.log.Debug("epoll set not closed", "cause", err)
 	}

@@ -12,7 +12,7 @@ const wheelSlots = 256
 type wheel struct {
 	tick time.Duration
 	// turned is the last tick that is over. Invariant: every connection in the wheel has a later
-	// one, at most wheelSlots-1 later.
+	// one, at most wheelSlots-1 later, but for those of turned that turn has not come to.
 	turned int64
 	slots  [wheelSlots]*conn
 }
@@ -60,20 +60,24 @@ func (w *wheel) remove(c *conn) {
 	c.spoke = spoke{}
 }
 
-// turn takes out all whose time has come, up to now, and has look look at each, which may set it
-// again or be done with it, and leaves all others alone.
-func (w *wheel) turn(now time.Duration, look func(*conn)) {
+// turn takes out those whose time has come, up to now, but not more than most, and has look look at each,
+// which may set it again or be done with it, and leaves all others alone. It reports whether there are
+// more. It may be called again after a panic of look.
+func (w *wheel) turn(now time.Duration, most int, look func(*conn)) (more bool) {
 	until := int64(now / w.tick)
 	w.turned = max(w.turned, until-wheelSlots) // the rest is the same slots again
-	for w.turned < until {
-		w.turned++
-		c := w.slots[w.turned%wheelSlots]
-		w.slots[w.turned%wheelSlots] = nil
-		for c != nil {
-			next := c.next
-			c.spoke = spoke{}
+	for {
+		for slot := &w.slots[w.turned%wheelSlots]; *slot != nil; most-- {
+			if most == 0 {
+				return true
+			}
+			c := *slot
+			w.remove(c)
 			look(c)
-			c = next
 		}
+		if w.turned >= until {
+			return false
+		}
+		w.turned++
 	}
 }
