@@ -93,7 +93,7 @@ func TestSecretsDuringLookup(t *testing.T) {
 func TestLookupSlept(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(t *testing.T, w *world) {
-		one := &Session{sessions: w.Sessions, src: w.sources[0], tag: tag{1}, asked: question{key: []byte("t-ada")}, streams: map[Stream]struct{}{}}
+		one := &Session{sessions: w.Sessions, src: w.sources[0], tag: tag{1}, asked: question{key: []byte("t-ada")}}
 		f, err := w.lookUp(t.Context(), one)
 		if err != nil {
 			t.Fatal(err)

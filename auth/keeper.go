@@ -69,7 +69,7 @@ func (s *Sessions) wind(one *Session) {
 	if one.src.polled {
 		sooner(one.read.Add(one.src.entry.Revalidate))
 	}
-	if len(one.streams) == 0 {
+	if one.streams.len() == 0 {
 		sooner(one.idle.Add(idleFor))
 	}
 	if !next.IsZero() {
@@ -118,7 +118,7 @@ func (s *Sessions) pass() time.Duration {
 // due looks at a session whose deadline has come. mu is held.
 func (s *Sessions) due(one *Session, now time.Time) {
 	switch {
-	case len(one.streams) == 0 && now.Sub(one.idle) >= idleFor:
+	case one.streams.len() == 0 && now.Sub(one.idle) >= idleFor:
 		s.end(one, endRenew, "")
 	case one.late(now):
 		s.checkLate(one)

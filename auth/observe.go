@@ -42,7 +42,7 @@ func (s *Sessions) learnLocked(i int, src *source, tables map[string]*change.Rel
 
 // endAll ends every session of a source. mu is held.
 func (s *Sessions) endAll(i int, reason, cause string) {
-	for one := range s.index.refs[ref{i, ofAll, tag{}}] {
+	for one := range s.index.refs[ref{i, ofAll, tag{}}].all() {
 		s.end(one, reason, cause)
 	}
 }
@@ -103,7 +103,7 @@ func (s *Sessions) truncated(c *change.Change, rel *change.Relation) {
 		everybody := ref{i, ofAll, tag{}}
 		if src.isStore(rel) {
 			s.recent.note(everybody, c.Tx)
-			for one := range s.index.refs[everybody] {
+			for one := range s.index.refs[everybody].all() {
 				s.revoke(one, c.Tx, "truncated")
 			}
 		} else if src.names(rel) {
@@ -135,16 +135,16 @@ func (s *Sessions) storeChanged(i int, src *source, c *change.Change) {
 		s.recent.note(ref{i, ofRow, s.tagOf("row", is)}, c.Tx)
 		return
 	}
-	if sessions := s.index.refs[at]; len(sessions) > 0 {
+	if sessions := s.index.refs[at]; sessions.len() > 0 {
 		now, err := src.row(c.Relation, s.after)
-		for one := range sessions {
+		for one := range sessions.all() {
 			s.rowChanged(one, c.Tx, now, err)
 		}
 	}
 }
 
 func (s *Sessions) revokeRow(at ref, tx change.Tx, cause string) {
-	for one := range s.index.refs[at] {
+	for one := range s.index.refs[at].all() {
 		s.revoke(one, tx, cause)
 	}
 }
@@ -211,7 +211,7 @@ func (s *Sessions) dependChanged(i int, src *source, c *change.Change) {
 // doubt notes a change and has the sessions looked up again that it concerns.
 func (s *Sessions) doubt(what ref, tx change.Tx) {
 	s.recent.note(what, tx)
-	for one := range s.index.refs[what] {
+	for one := range s.index.refs[what].all() {
 		if !one.sees(tx.XID) {
 			s.doubtOne(one, tx.XID)
 		}

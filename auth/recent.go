@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/slimmap"
 )
 
 // A change that comes by replication may not be visible to queries yet: for moments, or for
@@ -42,6 +43,8 @@ type recent struct {
 	// others have all of a user, or of all sessions.
 	others map[ref][]uint32
 	count  int
+	// peaks are those of the maps, for slimmap.
+	peaks struct{ rows, others int }
 	// dropped: notes were thrown away for want of room; floor and horizon are the lowest and the
 	// highest of their ids.
 	dropped        bool
@@ -105,9 +108,8 @@ func (r *recent) drop() {
 			r.widen(xid)
 		}
 	}
-	clear(r.rows)
-	clear(r.others)
-	r.count = 0
+	r.rows, r.others, r.count = map[ref]lastOfRow{}, map[ref][]uint32{}, 0
+	r.peaks.rows, r.peaks.others = 0, 0
 }
 
 func (r *recent) widen(xid uint32) {
@@ -161,7 +163,7 @@ func (r *recent) prune(s change.Snapshot) {
 	}
 	for what, last := range r.rows {
 		if s.Has(last.xid) {
-			delete(r.rows, what)
+			slimmap.Delete(&r.rows, &r.peaks.rows, what)
 			r.count--
 		}
 	}
@@ -174,7 +176,7 @@ func (r *recent) prune(s change.Snapshot) {
 		}
 		r.count -= len(xids) - len(kept)
 		if r.others[what] = kept; len(kept) == 0 {
-			delete(r.others, what)
+			slimmap.Delete(&r.others, &r.peaks.others, what)
 		}
 	}
 }

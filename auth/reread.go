@@ -107,7 +107,7 @@ func (s *Sessions) settle(one *Session, f found, err error) bool {
 	switch {
 	case one.unseen(f.snapshot):
 		return false
-	case !sameSession(one.found, f):
+	case !one.found.same(s.keep(f)):
 		s.metrics.reread("changed")
 		s.end(one, endClaims, "claims")
 		return true
@@ -120,13 +120,4 @@ func (s *Sessions) settle(one *Session, f found, err error) bool {
 	one.pause(false)
 	s.wind(one)
 	return true
-}
-
-// sameSession reports whether a look-up has found what was known.
-func sameSession(was, is found) bool {
-	same := was.user == is.user && string(was.session) == string(is.session) && string(was.claims) == string(is.claims)
-	if was.row != nil {
-		same = same && is.row != nil && was.row.identity == is.row.identity && was.row.key == is.row.key
-	}
-	return same
 }

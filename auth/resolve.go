@@ -178,9 +178,9 @@ func (s *Sessions) begin(e *entry, c cookie, t tag) (*Session, error) {
 		return nil, err
 	}
 	one := &Session{sessions: s, entry: e.Key, cookie: t, tag: s.tagOfSession(e, t, asked), rings: rings, src: e.source, n: e.n, asked: asked,
-		maxStream: e.Session.MaxStream, streams: map[Stream]struct{}{}}
+		maxStream: e.Session.MaxStream}
 	if !opened.expires.IsZero() {
-		one.ends = opened.expires.Add(e.Session.StreamPastExp)
+		one.until, one.ends = opened.expires, opened.expires.Add(e.Session.StreamPastExp)
 	}
 	if same := s.sameAs(one); same != nil {
 		return same, nil
@@ -316,7 +316,7 @@ func (s *Sessions) stale(f found) bool {
 
 // take makes found what is known of a session.
 func (s *Sessions) take(one *Session, f found) {
-	one.found, one.read = f, s.now()
+	one.found, one.read = s.keep(f), s.now()
 	if f.row != nil {
 		one.rowExpires(one.moved.after(f))
 	} else {
@@ -351,7 +351,7 @@ func (s *Sessions) ask(r *http.Request, c Client, e *entry) (*Session, error) {
 		return nil, refuse(BadClaims, "the claims are not of their types, or one that is required is missing")
 	}
 	return &Session{sessions: s, entry: e.Key, claims: Claims{verified: true, values: values}, maxStream: e.Forward.MaxStream, cookies: f.setCookies, gap: gap,
-		tag: s.tagOf("cookie", sentOn(e, r.Header)...), person: s.tagOf("person", e.Key, f.user), streams: map[Stream]struct{}{}}, nil
+		tag: s.tagOf("cookie", sentOn(e, r.Header)...), person: s.tagOf("person", e.Key, f.user)}, nil
 }
 
 // sentOn is what of a request an application is asked with.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/slimmap"
 )
 
 // Session is what a request has been resolved to: one generation of one session. It is
@@ -37,7 +38,7 @@ type Session struct {
 
 	// The rest is guarded by Sessions.mu.
 
-	found found
+	found known
 	// read is when.
 	read time.Time
 	// expires is when it ends by time, zero: it does not. Of a store's session it is looked
@@ -49,7 +50,7 @@ type Session struct {
 	deadline time.Time
 	// place is where it stands in timers.due, from 1; 0: nowhere.
 	place   int
-	streams map[Stream]struct{}
+	streams few[Stream]
 	// idle is since when there is no stream.
 	idle time.Time
 	// over is the reason for which the session has ended; empty: it has not.
@@ -105,7 +106,7 @@ func (one *Session) Attach(st Stream) (detach func(), err error) {
 	case one.doubtful:
 		st.Pause(true)
 	}
-	one.streams[st] = struct{}{}
+	one.streams.add(st)
 	if one.over == "" {
 		s.index.all[one] = struct{}{} // those that are not looked up again are known by their streams
 	}
@@ -116,12 +117,11 @@ func (s *Sessions) detach(one *Session, st Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open.release(one.tag, one.person)
-	delete(one.streams, st)
-	if len(one.streams) == 0 {
+	if one.streams.remove(st); one.streams.len() == 0 {
 		one.idle = s.now()
 		s.wind(one)
 		if one.src == nil {
-			delete(s.index.all, one)
+			slimmap.Delete(&s.index.all, &s.index.peaks.all, one)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (s *Sessions) end(one *Session, reason, cause string) {
 	one.over = reason
 	s.index.remove(one)
 	s.timers.stop(one)
-	for st := range one.streams {
+	for st := range one.streams.all() {
 		st.End(reason)
 	}
 	if cause != "" {
@@ -148,7 +148,7 @@ func (one *Session) pause(on bool) {
 		return
 	}
 	one.doubtful = on
-	for st := range one.streams {
+	for st := range one.streams.all() {
 		st.Pause(on)
 	}
 }

@@ -246,8 +246,7 @@ func (s *Sessions) SetSecrets() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rings++
-	clear(s.index.cookies)
-	clear(s.index.known)
+	s.index.forgetCookies()
 	s.refused.Purge()
 	return errors.Join(problems...)
 }

@@ -315,6 +315,37 @@ func TestStreamPastExp(t *testing.T) {
 	})
 }
 
+// dated is a decoder whose cookies expire.
+type dated struct {
+	decoder
+	at time.Time
+}
+
+func (d dated) decode(c cookie, now time.Time) (decoded, error) {
+	out, err := d.decoder.decode(c, now)
+	out.expires = d.at
+	return out, err
+}
+
+// TestCachedPastExp: a session that is kept for open streams lets nobody in once its token has expired.
+func TestCachedPastExp(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(o *Options) { o.Entries[0].Session.StreamPastExp = time.Hour }, func(t *testing.T, w *world) {
+		o := *w.sources[0].opener.Load()
+		o.decoder = dated{o.decoder, w.now().Add(time.Minute)}
+		w.sources[0].opener.Store(&o)
+		st := w.enter("sid=t-ada")
+		time.Sleep(59 * time.Second)
+		if _, err := w.come("sid=t-ada"); err != nil {
+			t.Errorf("refused before its end: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		st.is(t, "open")
+		_, err := w.come("sid=t-ada")
+		wantError(t, err, ErrNoSession)
+	})
+}
+
 func TestReplicationIsAway(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -43,10 +44,15 @@ func (d *deadlines) Pop() any {
 	old := *d
 	last := old[len(old)-1]
 	old[len(old)-1] = deadline{}
-	*d = old[:len(old)-1]
+	if *d = old[:len(old)-1]; cap(old) >= minDue && len(*d) <= cap(old)/4 {
+		*d = slices.Clone(*d)
+	}
 	last.one.place = 0
 	return last
 }
+
+// minDue is the room for deadlines below which none is given back.
+const minDue = 512
 
 // set makes at the deadline of a session.
 func (t *timers) set(one *Session, at time.Time) {

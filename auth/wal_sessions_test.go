@@ -218,7 +218,7 @@ func (r *replay) closed() (ids []string) {
 
 func (r *replay) enter(t *testing.T, id string) string {
 	src := r.sources[0]
-	one := &Session{sessions: r.Sessions, entry: "auth.0", tag: r.tagOf("cookie", id), src: src, asked: question{key: []byte(id)}, streams: map[Stream]struct{}{}}
+	one := &Session{sessions: r.Sessions, entry: "auth.0", tag: r.tagOf("cookie", id), src: src, asked: question{key: []byte(id)}}
 	f, err := r.lookUp(t.Context(), one)
 	if err != nil {
 		t.Fatal(err)
