@@ -23,6 +23,7 @@ type index struct {
 	large   []*riddenView // those of touched whose frames have grown to maxRun
 	pending int           // bytes of the frames not yet handed out
 	free    []*runBuffer
+	spare   int           // bytes that free keeps
 	single  runBuffer     // where the only frames of views are made
 	cuts    []*riddenView // views that were cut off in the batch
 	// bare: frames get no id, because none of them says what the client has.
@@ -206,6 +207,7 @@ func (x *index) add(v *riddenView, kind EventKind, data []byte, at change.Positi
 func (x *index) begin(v *riddenView) {
 	if n := len(x.free); n > 0 {
 		v.out, x.free = x.free[n-1], x.free[:n-1]
+		x.spare -= cap(v.out.buf)
 	} else {
 		v.out = &runBuffer{buf: make([]byte, 0, 1024), frames: make([]Frame, 0, 4)}
 	}
@@ -236,7 +238,7 @@ func (x *index) take(v *riddenView) *Run {
 	}
 	v.out, v.many = nil, len(out.frames) > 1
 	x.pending -= len(out.buf)
-	keep := len(x.free) < maxFreeBuffers && cap(out.buf) <= 2*maxRun
+	keep := len(x.free) < maxFreeBuffers && cap(out.buf) <= 2*maxRun && x.spare+cap(out.buf) <= maxSpareBytes
 	var r *Run
 	switch {
 	case len(out.frames) == 0: // the view was cut off
@@ -247,6 +249,7 @@ func (x *index) take(v *riddenView) *Run {
 	}
 	if keep {
 		x.free = append(x.free, out)
+		x.spare += cap(out.buf)
 	}
 	return r
 }
@@ -254,8 +257,9 @@ func (x *index) take(v *riddenView) *Run {
 const (
 	// maxRun is the size at which a run is handed out before its batch ends.
 	maxRun = 256 << 10
-	// maxFreeBuffers bounds what a burst over many views leaves behind.
+	// maxFreeBuffers and maxSpareBytes bound what a burst over many views leaves behind.
 	maxFreeBuffers = 4096
+	maxSpareBytes  = 16 << 20
 )
 
 // appendReset appends the data of a reset event.
