@@ -167,13 +167,19 @@ func (r *relay) metric(t testing.TB, name string) (sum float64) {
 // waitMetric waits until a metric satisfies ok.
 func (r *relay) waitMetric(t testing.TB, name string, ok func(float64) bool) {
 	t.Helper()
+	r.waitMetricFor(t, patience, name, ok)
+}
+
+// waitMetricFor is waitMetric for what takes its time.
+func (r *relay) waitMetricFor(t testing.TB, long time.Duration, name string, ok func(float64) bool) {
+	t.Helper()
 	var v float64
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(long); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if v = r.metric(t, name); ok(v) {
 			return
 		}
 	}
-	t.Fatalf("%s is %v after %v", name, v, patience)
+	t.Fatalf("%s is %v after %v", name, v, long)
 }
 
 // walEnd is the server's current WAL position.
