@@ -41,6 +41,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/walrelay/walrelay/pgtemp"
@@ -58,6 +59,10 @@ type settings struct {
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == floorCommand {
+		exitOn(serveFloor(os.Args[2], int(os.Stdin.Fd())))
+		return
+	}
 	var s settings
 	flag.IntVar(&s.rows, "rows", 1_000_000, "rows of the one large transaction")
 	flag.IntVar(&s.tx, "tx", 200_000, "transactions of one row")
@@ -81,9 +86,16 @@ func main() {
 		}
 	}
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := bench(ctx, s); err != nil {
+	exitOn(bench(ctx, s))
+}
+
+// floorCommand makes this program the server that others are compared with: see floor.
+const floorCommand = "floor-server"
+
+func exitOn(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"slices"
 	"strings"
 )
 
@@ -25,13 +26,13 @@ type options interface {
 }
 
 // measurements in the order in which they run.
-var measurements = append([]measurement{
+var measurements = slices.Concat([]measurement{
 	{"bulk", true, nil, (*lab).bulk},
 	{"small", true, nil, (*lab).small},
 	{"latency", true, nil, (*lab).latencies},
 	{"users", true, nil, (*lab).manyUsers},
 	{"revoke", true, nil, (*lab).revoke},
-}, onLinux...)
+}, onLinux, peersOnLinux)
 
 // names are those of measurements, as -only takes them.
 func names(which func(measurement) bool) string {

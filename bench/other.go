@@ -11,3 +11,7 @@ func cpuSeconds(int) (float64, error) { return 0, errLinux }
 func peakRSS(int) (int64, error) { return 0, errLinux }
 
 var onLinux []measurement
+
+var peersOnLinux []measurement
+
+func serveFloor(string, int) error { return errLinux }
