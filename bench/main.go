@@ -63,6 +63,10 @@ func main() {
 		exitOn(serveFloor(os.Args[2], int(os.Stdin.Fd())))
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == responseCommand {
+		exitOn(serveResponses(os.Args[2]))
+		return
+	}
 	var s settings
 	flag.IntVar(&s.rows, "rows", 1_000_000, "rows of the one large transaction")
 	flag.IntVar(&s.tx, "tx", 200_000, "transactions of one row")

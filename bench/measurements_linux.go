@@ -4,4 +4,5 @@ package main
 var onLinux = []measurement{
 	{"storm", true, nil, (*lab).storm},
 	{"soak", false, &soaking, soaking.run},
+	{"idle", false, &idling, idling.run},
 }

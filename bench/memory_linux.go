@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // memory is what a process holds, in bytes.
@@ -56,14 +57,15 @@ func openFiles(pid int) (int, error) {
 	return len(d), nil
 }
 
-// sizeOf is the space that the files below dir take. Files that go meanwhile count as nothing.
+// sizeOf is the space that the files below dir take, without holes. Files that go meanwhile count as
+// nothing.
 func sizeOf(dir string) (int64, error) {
 	var sum int64
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			var info fs.FileInfo
 			if info, err = d.Info(); err == nil {
-				sum += info.Size()
+				sum += info.Sys().(*syscall.Stat_t).Blocks * 512 // see stat(2)
 			}
 		}
 		if errors.Is(err, fs.ErrNotExist) {

@@ -13,6 +13,12 @@ type readers struct {
 	feed  *feed
 }
 
+// mineChannel is where everybody who is signed in has their own rows.
+const mineChannel = `  mine:
+    table: public.feed
+    allow: row.user_id == user.id
+`
+
 // userClient reads the public channel of a user.
 func userClient(user int) *client {
 	c := newClient(fmt.Sprintf("user/%d", user), feedPrefix(user))

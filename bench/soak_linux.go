@@ -47,11 +47,8 @@ const (
 	soakSpace, soakRow = 20 << 30, 300
 )
 
-// soakChannels has, beside those of the feed, one where everybody signed in has their own rows.
-const soakChannels = feedChannels + `  mine:
-    table: public.feed
-    allow: row.user_id == user.id
-`
+// soakChannels are public ones and that of who is signed in.
+const soakChannels = feedChannels + mineChannel
 
 // soak is a long time under load.
 type soak struct {
