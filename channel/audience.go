@@ -27,6 +27,8 @@ type naming struct {
 	// name is the concrete channel with its parameters in canonical form: order/7,
 	// also when order/07 was asked for.
 	name string
+	// names is name alone.
+	names []string
 	// head is `{"channel":"order/7","op":"`, tail is `,"params":{…}` or empty.
 	head, tail []byte
 }
@@ -71,6 +73,7 @@ func boundNaming(r *Rule, params []filter.ParamValue) *naming {
 	}
 	a.tail = append(a.tail, '}')
 	a.name = r.concrete(names)
+	a.names = []string{a.name}
 	a.head = appendHead(nil, a.name)
 	return a
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/eventlog"
+	"github.com/walrelay/walrelay/slimmap"
 )
 
 // Log is what the hub reads: *eventlog.Log.
@@ -78,6 +79,8 @@ type Hub struct {
 	near    boarding // subscribers whose changes are in the log's memory
 	far     boarding // those who need the disk
 	members map[*Subscriber]struct{}
+	// peaks are those of the maps, for slimmap.
+	peaks struct{ views, members int }
 	// scans counts the audiences of a rule that no key leads to, once per view.
 	scans    map[*Rule]int
 	renewing map[*view]*renewals
@@ -149,7 +152,7 @@ func (h *Hub) Run(ctx context.Context) error {
 func (h *Hub) left(s *Subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.members, s)
+	slimmap.Delete(&h.members, &h.peaks.members, s)
 	h.leaveViewLocked(s.view)
 }
 
@@ -158,7 +161,7 @@ func (h *Hub) leaveViewLocked(v *view) {
 	if v.users--; v.users > 0 || h.views[v.key] != v {
 		return
 	}
-	delete(h.views, v.key)
+	slimmap.Delete(&h.views, &h.peaks.views, v.key)
 	for _, a := range v.audiences {
 		if a.binding.Scan() {
 			if h.scans[a.rule]--; h.scans[a.rule] == 0 {

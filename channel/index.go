@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/slimmap"
 )
 
 // index finds the views that a change concerns among the subscribers of one lane.
@@ -16,6 +17,8 @@ type index struct {
 	tables map[string][]*indexedRule
 	named  map[string][]*indexedAudience // by audience.name
 	views  map[*view]*riddenView
+	// peaks are those of the maps, for slimmap.
+	peaks struct{ views, named int }
 	// grown counts the rules that have come, so that what was prepared per table is
 	// prepared again.
 	grown   int
@@ -145,11 +148,11 @@ func (x *index) leave(s *Subscriber) {
 	v.subs[s.slot] = v.subs[last]
 	v.subs[s.slot].slot = s.slot
 	v.subs[last] = nil
-	v.subs = v.subs[:last]
+	v.subs = shortened(v.subs[:last])
 	if last > 0 {
 		return
 	}
-	delete(x.views, s.view)
+	slimmap.Delete(&x.views, &x.peaks.views, s.view)
 	for _, st := range v.seats {
 		if st.audience.rise(st.slot); len(st.audience.views) == 0 {
 			x.drop(st.audience)
@@ -166,10 +169,10 @@ func (x *index) drop(ia *indexedAudience) {
 	same[ia.nameSlot].nameSlot = ia.nameSlot
 	same[last] = nil
 	if last == 0 {
-		delete(x.named, ia.name)
+		slimmap.Delete(&x.named, &x.peaks.named, ia.name)
 		return
 	}
-	x.named[ia.name] = same[:last]
+	x.named[ia.name] = shortened(same[:last])
 }
 
 // add appends a frame to a view's pending run.

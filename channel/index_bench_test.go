@@ -165,7 +165,7 @@ func BenchmarkUpdate(b *testing.B) {
 					b.Fatal(err)
 				}
 				lineage := h.events.Bounds().Lineage
-				subs[i] = &Subscriber{hub: h, request: request, view: newView(viewKey(as, lineage.Generation), as, lineage), wake: make(chan struct{}, 1)}
+				subs[i] = &Subscriber{hub: h, channels: keptNames(request.Channels, as), user: request.User, view: newView(viewKey(as, lineage.Generation), as, lineage), wake: make(chan struct{}, 1)}
 				l.join(subs[i])
 			}
 			bytes := float64(heap()-before) / float64(n)

@@ -120,6 +120,7 @@ func (l *lane) step() (bool, error) {
 			l.at = idle
 		}
 		l.flush()
+		l.release()
 		return false, nil
 	}
 	return true, l.batch(b)

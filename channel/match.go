@@ -26,6 +26,8 @@ type matcher struct {
 	// made: data is the event of madeKind that the audiences of the rule share.
 	made     bool
 	madeKind EventKind
+	// loaded are the rules that have a row, or had one since release.
+	loaded []*indexedRule
 	// suspended are the rules that could not judge a change of the batch.
 	suspended []*indexedRule
 
@@ -73,7 +75,7 @@ func (m *matcher) rulesOf(rel *change.Relation) []*boundRule {
 // must not go on as if it had not been there.
 func (m *matcher) match(c *change.Change) error {
 	m.change = c
-	if c.Tx != m.tx || m.txTail == nil {
+	if c.Tx != m.tx || len(m.txTail) == 0 {
 		m.tx, m.commit = c.Tx, c.Tx.At()
 		m.txTail = append(appendTx(m.txTail[:0], c.Tx), '}')
 	}
@@ -115,6 +117,9 @@ func (m *matcher) judge(r *boundRule) {
 	if m.change.Oversize && (r.plan.layout.Blind(m.after) || r.plan.layout.Blind(m.before)) {
 		m.suspend(r.indexedRule)
 		return
+	}
+	if !r.loaded {
+		r.loaded, m.loaded = true, append(m.loaded, r.indexedRule)
 	}
 	if r.find(r.plan.layout, m.before, m.after) {
 		if !r.told {

@@ -3,6 +3,7 @@ package channel
 import (
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/filter"
+	"github.com/walrelay/walrelay/slimmap"
 )
 
 // indexedRule is a rule with the audiences that have riders, found by hash keys: a row
@@ -14,11 +15,16 @@ type indexedRule struct {
 	// postings of each disjunct, by key.
 	postings []map[string][]posting
 	exact    []bool // by disjunct, see filter.Program.Exact
+	// peak and peaks are those of audiences and postings, for slimmap.
+	peak  int
+	peaks []int
 	// images are the old and the new row of the change that is being matched, found the
 	// audiences that each belongs to, matched the number of the change.
 	images  [2]*filter.Image
 	found   [2][]*indexedAudience
 	matched uint32
+	// loaded: the rule is in matcher.loaded.
+	loaded bool
 	// suspended counts the changes of the batch that the rule could not judge.
 	suspended int
 }
@@ -66,6 +72,7 @@ func newIndexedRule(r *Rule) *indexedRule {
 	ir.postings = make([]map[string][]posting, r.Program.Disjuncts())
 	for d := range ir.postings {
 		ir.postings[d] = map[string][]posting{}
+		ir.peaks = append(ir.peaks, 0)
 		ir.exact = append(ir.exact, r.Program.Exact(d))
 	}
 	return ir
@@ -84,10 +91,11 @@ func (r *indexedRule) add(a *indexedAudience) {
 }
 
 func (r *indexedRule) remove(a *indexedAudience) {
-	delete(r.audiences, a.id)
+	slimmap.Delete(&r.audiences, &r.peak, a.id)
 	slot := 0
-	for d, of := range r.postings {
+	for d := range r.postings {
 		for _, key := range a.binding.Postings(d) {
+			of := r.postings[d]
 			at := a.places[slot]
 			slot++
 			list := of[key]
@@ -96,9 +104,9 @@ func (r *indexedRule) remove(a *indexedAudience) {
 			list[at], list[last] = moved, posting{}
 			moved.audience.places[moved.slot] = at
 			if last == 0 {
-				delete(of, key)
+				slimmap.Delete(&r.postings[d], &r.peaks[d], key)
 			} else {
-				of[key] = list[:last]
+				of[key] = shortened(list[:last])
 			}
 		}
 	}
@@ -111,7 +119,7 @@ func (a *indexedAudience) rise(slot int) {
 	a.views[slot] = moved
 	moved.seats[moved.seat].slot = slot
 	a.views[last] = viewSeat{}
-	a.views = a.views[:last]
+	a.views = shortened(a.views[:last])
 }
 
 // next begins with another change.

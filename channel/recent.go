@@ -54,7 +54,7 @@ func (r *recent) read(ctx context.Context, to change.Position) error {
 	if r.generation != bounds.Lineage.Generation {
 		r.generation, r.at, r.txs = bounds.Lineage.Generation, change.Position{}, nil
 	}
-	r.txs = slices.Delete(r.txs, 0, firstFrom(r.txs, oldest))
+	r.txs = shortened(slices.Delete(r.txs, 0, firstFrom(r.txs, oldest)))
 	for _, from := range []change.Position{bounds.Floor, {Commit: oldest}} {
 		if r.at.Less(from) {
 			r.at = from

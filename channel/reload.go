@@ -97,7 +97,7 @@ func (h *Hub) review(s *Subscriber) {
 	}
 	h.live.index.leave(s) // first: whom the rules do not let in gets nothing more
 	s.alight(h.live.at)
-	as, err := audiences(h.currentRules(), s.request)
+	as, err := audiences(h.currentRules(), Request{Channels: s.channels, User: s.user})
 	if err != nil {
 		s.finish(h.reviewEnd(err))
 		return

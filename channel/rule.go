@@ -47,7 +47,7 @@ type Rule struct {
 func (r *Rule) prepare() {
 	r.print = r.fingerprint()
 	if !strings.Contains(r.Name, "{") {
-		r.naming = &naming{name: r.Name, head: appendHead(nil, r.Name)}
+		r.naming = &naming{name: r.Name, names: []string{r.Name}, head: appendHead(nil, r.Name)}
 	}
 }
 

@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/eventlog"
@@ -94,11 +95,23 @@ func (h *Hub) admit(r Request) (*Subscriber, error) {
 		if lin.SystemID == "" { // the log has not been bound to a cluster yet
 			return nil, ErrStarting
 		}
-		s := &Subscriber{hub: h, wake: make(chan struct{}, 1), request: r}
+		s := &Subscriber{hub: h, wake: make(chan struct{}, 1), channels: keptNames(r.Channels, as), user: r.User}
 		if entered, err := h.enter(s, rules, as, lin); entered || err != nil {
 			return s, err
 		}
 	}
+}
+
+// keptNames are names that keep nothing of the request they came with.
+func keptNames(asked []string, as []*audience) []string {
+	if len(asked) == 1 && asked[0] == as[0].name {
+		return as[0].names
+	}
+	names := make([]string, len(asked))
+	for i, name := range asked {
+		names[i] = strings.Clone(name)
+	}
+	return names
 }
 
 // enter makes a subscriber one of the view of these audiences. It reports false when the rules are

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/walrelay/walrelay/change"
+	"github.com/walrelay/walrelay/filter"
 )
 
 // Subscriber is one subscription: a cursor, a bounded queue of runs, and a
@@ -15,9 +16,11 @@ type Subscriber struct {
 	hub *Hub
 	// view is changed only by a reload, on the live lane, under Hub.mu and mu, while the
 	// subscriber is on no lane.
-	view    *view
-	request Request
-	wake    chan struct{} // capacity 1; nil once bound
+	view *view
+	// channels are those that were asked for, user the claims of who did: a reload asks again.
+	channels []string
+	user     *filter.Claims
+	wake     chan struct{} // capacity 1; nil once bound
 
 	// slot is the place in riddenView.subs; it belongs to the lane's goroutine.
 	slot int

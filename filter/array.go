@@ -55,6 +55,14 @@ func (e *elements) reset(t *change.Type, elem Type, array []byte) {
 	}
 }
 
+// release lets go of the text, and of a large buffer.
+func (e *elements) release() {
+	*e = elements{scratch: e.scratch[:0]}
+	if cap(e.scratch) > maxSpare {
+		e.scratch = nil
+	}
+}
+
 // trimBounds cuts off the subscript bounds, [0:1][-3:2]=, of arrays that do not begin at 1.
 func trimBounds(array []byte) ([]byte, bool) {
 	if len(array) == 0 || array[0] != '[' {

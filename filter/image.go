@@ -57,6 +57,38 @@ func (im *Image) Load(l *Layout, row []change.Value) {
 	im.keys, im.spans = im.keys[:0], im.spans[:0]
 }
 
+// What an image keeps without need: bytes of a buffer, elements of a list.
+const (
+	maxSpare     = 64 << 10
+	maxSpareList = 1 << 10
+)
+
+// Release lets go of the row, and of the memory that a large one has left behind. Load comes next.
+func (im *Image) Release() {
+	im.layout, im.row = nil, nil
+	if cap(im.keys) > maxSpare {
+		im.keys, im.spans = nil, nil
+	}
+	for i := range im.cells {
+		im.cells[i].release()
+	}
+}
+
+func (c *cell) release() {
+	list := c.list[:cap(c.list)]
+	clear(list)
+	*c = cell{datum: datum{list: list[:0]}, scratch: c.scratch, elems: c.elems}
+	if cap(list) > maxSpareList {
+		c.list = nil
+	}
+	if cap(c.scratch) > maxSpare {
+		c.scratch = nil
+	}
+	if c.elems != nil {
+		c.elems.release()
+	}
+}
+
 // Undecoded reports that a value of the row could not be read: the server sent what its
 // type does not have. Only values that have been asked for count.
 func (im *Image) Undecoded() bool { return im.undecoded }
