@@ -40,9 +40,9 @@ func (o *idleOptions) check() error {
 }
 
 const (
-	// idleBeat is the heartbeat of idle connections, idleFor how long they are looked at.
-	idleBeat, idleFor = 5 * time.Second, 3 * idleBeat
-	idlePatience      = 2 * time.Minute
+	// idleFor is how long connections are looked at.
+	idleFor      = 3 * idleBeat
+	idlePatience = 2 * time.Minute
 	// idleFirst connections come and go before memory is read for the first time, so that what
 	// walrelay allocates once is there.
 	idleFirst = 50

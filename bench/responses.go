@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
 	"golang.org/x/sync/errgroup"
@@ -21,6 +22,9 @@ import (
 
 // responseCommand makes this program the server of idle's kind response.
 const responseCommand = "response-server"
+
+// idleBeat is the heartbeat of idle connections.
+const idleBeat = 5 * time.Second
 
 // serveResponses serves the public channel of a feed by the ResponseWriter sink, without replication,
 // until it is interrupted. where is "directory of the log,public address,admin address".
