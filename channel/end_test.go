@@ -21,8 +21,8 @@ func wantEnded(t *testing.T, s *Subscriber, reason string) {
 	if got, ended := s.Ended(); !ended || got != reason {
 		t.Errorf("ended %v %q, want %q", ended, got, reason)
 	}
-	if id, beat := s.LastID(), s.Heartbeat(nil); id != "" || len(beat) > 0 {
-		t.Errorf("an id after End: %q %q", id, beat)
+	if id, at := s.LastID(), s.Complete(); id != "" || at != (EventID{}) {
+		t.Errorf("an id after End: %q %q", id, at)
 	}
 	if s.Held() {
 		t.Error("it is held")
@@ -202,14 +202,14 @@ func TestPause(t *testing.T) {
 			s := h.subscribe("", "all")
 			drain(s)
 			s.Pause(true)
-			if s.LastID() != "" || len(s.Heartbeat(nil)) > 0 {
+			if s.LastID() != "" || s.Complete() != (EventID{}) {
 				t.Error("an id while paused")
 			}
 			var sent []string
 			for i := range rows {
 				h.tx(insert(i, 1, "x"))
 				sent = append(sent, fmt.Sprintf(`insert {"id":%d} {"id":%d,"room":1,"body":"x"}`, i, i))
-				if got := drain(s); len(got) > 0 || s.LastID() != "" || len(s.Heartbeat(nil)) > 0 || !s.Held() {
+				if got := drain(s); len(got) > 0 || s.LastID() != "" || s.Complete() != (EventID{}) || !s.Held() {
 					t.Fatalf("while paused: %q, id %q, held %v", got, s.LastID(), s.Held())
 				}
 			}

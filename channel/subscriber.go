@@ -143,18 +143,14 @@ func (s *Subscriber) Ended() (reason string, ended bool) {
 	return s.end, s.end != ""
 }
 
-// Heartbeat appends an id-only frame that names the position up to which this
-// subscriber is complete. With runs still queued dst is returned unchanged: those
-// speak for themselves. So it is while the stream is paused, and after End.
-func (s *Subscriber) Heartbeat(dst []byte) []byte {
-	id, ok := s.complete()
-	if !ok {
-		return dst
-	}
-	return appendIDLine(dst, id)
+// Complete is the id up to which this subscriber is complete, for a heartbeat. It is zero with
+// runs still queued: those speak for themselves. So it is while the stream is paused, and after End.
+func (s *Subscriber) Complete() EventID {
+	id, _ := s.complete()
+	return id
 }
 
-// LastID is the id that Heartbeat names; empty where that names none.
+// LastID is Complete as text; empty where that is zero.
 func (s *Subscriber) LastID() string {
 	id, ok := s.complete()
 	if !ok {

@@ -124,7 +124,8 @@ func (c *conn) advance(n int, s *scratch) {
 
 // scratch is memory that all connections of a shard write by.
 type scratch struct {
-	out, frame, beat []byte
+	out, frame []byte
+	beat       beat
 	// made are the events of run in the encoding as, where those are not the run's own bytes. Who
 	// shares a view is written to one after the other, so they are made once for all.
 	made []byte

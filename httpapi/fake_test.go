@@ -163,11 +163,16 @@ func (s *fakeSub) Ended() (string, bool) {
 	return s.end, s.end != ""
 }
 
-func (s *fakeSub) Heartbeat(dst []byte) []byte {
-	if id := s.LastID(); id != "" {
-		dst = append(append(append(dst, "id: "...), id...), "\n\n"...)
+func (s *fakeSub) Complete() channel.EventID {
+	text := s.LastID()
+	if text == "" {
+		return channel.EventID{}
 	}
-	return dst
+	id, err := channel.ParseEventID(text)
+	if err != nil {
+		panic(err)
+	}
+	return id
 }
 
 func (s *fakeSub) LastID() string {

@@ -25,7 +25,7 @@ type Subscriber interface {
 	Take() []*channel.Run
 	Next() (runs []*channel.Run, end string, ended bool)
 	Ended() (reason string, ended bool)
-	Heartbeat(dst []byte) []byte
+	Complete() channel.EventID
 	LastID() string
 	Held() bool
 	Close()

@@ -31,9 +31,12 @@ func (ndjson) bytes(dst []byte, r *channel.Run) ([]byte, bool) {
 	return dst, false
 }
 
-func (ndjson) heartbeat(dst []byte, sub Subscriber) []byte {
-	dst = appendEvent(dst, channel.Event{Name: "heartbeat", ID: sub.LastID(), Data: []byte("{}")})
-	return append(dst, '\n')
+func (ndjson) heartbeat(dst []byte, id channel.EventID) []byte {
+	e := channel.Event{Name: "heartbeat", Data: []byte("{}")}
+	if id != (channel.EventID{}) {
+		e.ID = id.String()
+	}
+	return append(appendEvent(dst, e), '\n')
 }
 
 // end carries the time to wait, in milliseconds, that SSE has in its retry: line.

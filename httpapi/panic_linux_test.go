@@ -30,11 +30,11 @@ func (e fragile) bytes(dst []byte, r *channel.Run) ([]byte, bool) {
 	return e.sse.bytes(dst, r)
 }
 
-func (e fragile) heartbeat(dst []byte, sub Subscriber) []byte {
+func (e fragile) heartbeat(dst []byte, id channel.EventID) []byte {
 	if e.beats {
 		panic("heartbeat")
 	}
-	return e.sse.heartbeat(dst, sub)
+	return e.sse.heartbeat(dst, id)
 }
 
 // badSub panics where it is told to.

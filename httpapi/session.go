@@ -56,16 +56,16 @@ func (l *leash) End(reason string) {
 	l.Subscriber.End(reason)
 }
 
-// Heartbeat and LastID name nothing behind the end, also where the hub does not know of it yet: a sink may
+// Complete and LastID name nothing behind the end, also where the hub does not know of it yet: a sink may
 // have dropped what they count as the client's.
-func (l *leash) Heartbeat(dst []byte) []byte {
+func (l *leash) Complete() channel.EventID {
 	if l.cut.Load() {
-		return dst
+		return channel.EventID{}
 	}
-	return l.Subscriber.Heartbeat(dst)
+	return l.Subscriber.Complete()
 }
 
-// LastID is as Heartbeat.
+// LastID is as Complete.
 func (l *leash) LastID() string {
 	if l.cut.Load() {
 		return ""
@@ -181,7 +181,7 @@ func (k *responseSink) pass(out *wire, st *stream) (more bool, reason string, er
 
 func (k *responseSink) beat(out *wire, st *stream) error {
 	out.take()
-	out.buf = st.encoding.heartbeat(out.buf, st.sub)
+	out.buf = st.encoding.heartbeat(out.buf, st.sub.Complete())
 	if err := out.flush(); err != nil {
 		return err
 	}

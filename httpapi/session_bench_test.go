@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/channel"
 )
 
@@ -65,5 +66,9 @@ type benchSub struct {
 }
 
 func (s *benchSub) Take() []*channel.Run { return s.runs }
+
+func (s *benchSub) Complete() channel.EventID {
+	return channel.EventID{At: change.Position{Commit: 0x16B3748, Index: 3}, Tag: "k7x2mq"}
+}
 
 func (s *benchSub) Next() ([]*channel.Run, string, bool) { return s.runs, "", false }

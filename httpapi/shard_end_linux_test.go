@@ -111,12 +111,12 @@ func TestShardEndsBlockedStream(t *testing.T) {
 // Between the end of a session and the hub's knowing of it nothing names an id either.
 func TestLeashNamesNoID(t *testing.T) {
 	l := &leash{Subscriber: &fakeSub{wake: make(chan struct{}, 1), id: "0/10.0.aaaaaa"}}
-	if l.LastID() == "" || len(l.Heartbeat(nil)) == 0 {
+	if l.LastID() == "" || l.Complete().Tag == "" {
 		t.Fatal("no id before the end")
 	}
 	l.cut.Store(true)
-	if id, beat := l.LastID(), l.Heartbeat([]byte("x")); id != "" || string(beat) != "x" {
-		t.Errorf("id %q, heartbeat %q", id, beat)
+	if id, at := l.LastID(), l.Complete(); id != "" || at.Tag != "" {
+		t.Errorf("id %q, complete up to %q", id, at)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -364,10 +365,18 @@ func (s *shard) schedule(c *conn) {
 
 // beat shows an idle client how far it is complete, and finds out whether it is there.
 func (s *shard) beat(c *conn) {
-	s.scratch.beat = c.st.encoding.heartbeat(s.scratch.beat[:0], c.st.sub)
-	c.say(s.scratch.beat)
+	text, framed := s.scratch.beat.of(c)
 	c.st.traffic.heartbeats.Inc()
-	s.serve(c)
+	c.st.traffic.bytes.Add(float64(len(text)))
+	c.rest = framed
+	err := s.write(c)
+	c.rest = slices.Clone(c.rest) // the memory is that of all heartbeats
+	if err != nil {
+		s.drop(c, endOfSend(err))
+		return
+	}
+	s.breathe()
+	s.schedule(c)
 }
 
 // endAll ends every stream, now and from now on.

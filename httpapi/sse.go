@@ -16,8 +16,8 @@ type encoding interface {
 	run(out *wire, r *channel.Run) error
 	// bytes are the events of r: its own bytes, or appended to dst.
 	bytes(dst []byte, r *channel.Run) (b []byte, own bool)
-	// heartbeat shows the client how far it is complete, or just that we live.
-	heartbeat(dst []byte, sub Subscriber) []byte
+	// heartbeat shows the client that it is complete up to id, or, where that is zero, just that we live.
+	heartbeat(dst []byte, id channel.EventID) []byte
 	// end is the last event: come back after retry.
 	end(dst []byte, reason string, retry time.Duration) []byte
 }
@@ -33,13 +33,12 @@ func (sse) run(out *wire, r *channel.Run) error { return out.add(r.Bytes) }
 
 func (sse) bytes(_ []byte, r *channel.Run) ([]byte, bool) { return r.Bytes, true }
 
-// heartbeat is a comment where the subscriber cannot name a position just now.
-func (sse) heartbeat(dst []byte, sub Subscriber) []byte {
-	was := len(dst)
-	if dst = sub.Heartbeat(dst); len(dst) == was {
-		dst = append(dst, ":\n\n"...)
+// heartbeat is a frame that has an id only, or a comment.
+func (sse) heartbeat(dst []byte, id channel.EventID) []byte {
+	if id == (channel.EventID{}) {
+		return append(dst, ":\n\n"...)
 	}
-	return dst
+	return append(id.Append(append(dst, "id: "...)), "\n\n"...)
 }
 
 func (sse) end(dst []byte, reason string, retry time.Duration) []byte {
