@@ -25,8 +25,8 @@ func (e counting) heartbeat(dst []byte, id channel.EventID) []byte {
 func TestBeatIsOnesOwn(t *testing.T) {
 	var b beat
 	for _, e := range []encoding{sse{}, sse{}, ndjson{}} {
-		for _, f := range []framing{plain, chunked, chunked} {
-			for _, id := range []string{"0/10.0.aaaaaa", "0/10.1.aaaaaa", "0/10.1.bbbbbb", "0/10.1.bbbbbb", "", "0/10.1.bbbbbb"} {
+		for _, f := range []framing{chunked, plain, chunked} {
+			for _, id := range []string{"0/10.1.bbbbbb", "0/10.0.aaaaaa", "0/10.1.aaaaaa", "0/10.1.bbbbbb", "0/10.1.bbbbbb", "", "0/10.1.bbbbbb"} {
 				c := &conn{framing: f, st: &stream{encoding: e, sub: &leash{Subscriber: &fakeSub{id: id}}}}
 				want := e.heartbeat(nil, c.st.sub.Complete())
 				text, framed := b.of(c)
