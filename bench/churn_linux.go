@@ -211,7 +211,7 @@ func (v *visitor) stay(ctx context.Context, by transport, c *client, stay time.D
 // staller opens a page of all rows and never reads on.
 func (v *visitor) staller(ctx context.Context, by transport) error {
 	c := newClient("feed", "")
-	s, err := by(ctx, v.churn, c, 4<<10)
+	s, err := by(ctx, v.churn, c, smallWindow)
 	if err != nil {
 		return err
 	}

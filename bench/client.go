@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // client reads one response of walrelay or a peer, an SSE stream in HTTP/1.1 chunks or
@@ -29,6 +30,11 @@ type client struct {
 	// id is the last event id, at its position.
 	id []byte
 	at position
+
+	// clock, where it is set, is when the times of rows count from: seen has them then, of all
+	// rows since.
+	clock time.Time
+	seen  []time.Duration
 
 	// resumes: the request named an id. live: ready has come.
 	resumes, live bool
@@ -259,6 +265,9 @@ func (c *client) insert(was position) error {
 		return fmt.Errorf("row %d has id %q, which is not above %v", f.row, f.id, was)
 	}
 	c.row, c.anyRow = c.frame.row, false
+	if !c.clock.IsZero() {
+		c.seen = append(c.seen, time.Since(c.clock))
+	}
 	return nil
 }
 

@@ -91,6 +91,7 @@ type flow struct {
 	feed   *feed
 	user   int // of the probes
 	rate   int // rows a second
+	every  time.Duration
 	probes []probe
 	stop   func() error
 }
@@ -99,8 +100,13 @@ const flowTick = 10 * time.Millisecond
 
 // startFlow starts adding; stop ends it, after which probes may be read.
 func startFlow(ctx context.Context, f *feed, user, rate int) *flow {
+	return startFlowEvery(ctx, flowTick, f, user, rate)
+}
+
+// startFlowEvery is startFlow with another time between two transactions.
+func startFlowEvery(ctx context.Context, every time.Duration, f *feed, user, rate int) *flow {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &flow{feed: f, user: user, rate: rate}
+	w := &flow{feed: f, user: user, rate: rate, every: every}
 	ended := make(chan error, 1)
 	quit := make(chan struct{})
 	go func() { ended <- w.run(ctx, quit) }()
@@ -113,9 +119,9 @@ func startFlow(ctx context.Context, f *feed, user, rate int) *flow {
 }
 
 func (w *flow) run(ctx context.Context, quit <-chan struct{}) error {
-	tick := time.NewTicker(flowTick)
+	tick := time.NewTicker(w.every)
 	defer tick.Stop()
-	perTick := int(time.Duration(w.rate) * flowTick / time.Second)
+	perTick := int(time.Duration(w.rate) * w.every / time.Second)
 	for {
 		select {
 		case <-quit:

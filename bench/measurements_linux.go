@@ -5,4 +5,5 @@ var onLinux = []measurement{
 	{"storm", true, nil, (*lab).storm},
 	{"soak", false, &soaking, soaking.run},
 	{"idle", false, &idling, idling.run},
+	{"slow", false, &slowing, slowing.run},
 }

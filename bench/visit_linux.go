@@ -65,6 +65,21 @@ func (s *stream) next() error {
 
 // overHTTP1 has a connection of its own. Every other one is closed with a reset.
 func overHTTP1(ctx context.Context, c *churn, of *client, window int) (*stream, error) {
+	conn, err := c.relay.dial(ctx, of, window)
+	if err != nil {
+		return nil, err
+	}
+	if chance(50) {
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return newStream(ctx, conn, of.feed, func() { _ = conn.Close() }), nil // nothing is lost with it
+}
+
+// dial connects and sends a client's request. With a window the socket holds no more than so many
+// bytes of the answer.
+func (p *relay) dial(ctx context.Context, of *client, window int) (net.Conn, error) {
 	d := net.Dialer{}
 	if window > 0 {
 		d.Control = func(_, _ string, raw syscall.RawConn) (err error) {
@@ -72,22 +87,19 @@ func overHTTP1(ctx context.Context, c *churn, of *client, window int) (*stream, 
 			return errors.Join(cerr, err)
 		}
 	}
-	host := strings.TrimPrefix(c.relay.base, "http://")
+	host := strings.TrimPrefix(p.base, "http://")
 	conn, err := d.DialContext(ctx, "tcp", host)
 	if err != nil {
 		return nil, err
 	}
-	if chance(50) {
-		err = conn.(*net.TCPConn).SetLinger(0)
-	}
-	if err == nil {
-		_, err = conn.Write(of.begin(host))
-	}
-	if err != nil {
+	if _, err := conn.Write(of.begin(host)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return newStream(ctx, conn, of.feed, func() { _ = conn.Close() }), nil // nothing is lost with it
+	return conn, nil
 }
+
+// smallWindow is that of clients that never read.
+const smallWindow = 4 << 10
 
 // overHTTP2 shares a connection with others.
 func overHTTP2(ctx context.Context, c *churn, of *client, _ int) (*stream, error) {
