@@ -33,8 +33,8 @@ func smallDisk(t *testing.T) string {
 	}
 	if err != nil {
 		t.Logf("no loop device (%v), using tmpfs", err)
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12m"); err != nil {
-			t.Logf("no tmpfs either: %v", err)
+		if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", dir).CombinedOutput(); err != nil {
+			t.Logf("no tmpfs either: %v: %s", err, out)
 			return ""
 		}
 	}
