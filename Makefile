@@ -22,8 +22,8 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## install what the tests need and is missing: Postgres, Chromium, a C compiler, Express, Django
-	@scripts/deps postgres chromium cc express django
+deps: ## install what the tests need and is missing: Postgres, Chromium, a C compiler, Express, Django, nginx
+	@scripts/deps postgres chromium cc express django nginx
 
 .PHONY: build
 build: ## build bin/walrelay: static, with the version from git
