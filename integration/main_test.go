@@ -20,9 +20,9 @@
 //
 // Everything ends with the test. WALRELAY_TEST_PG names the Postgres to test
 // against, WALRELAY_TEST_BINARY a walrelay to test instead of building one,
-// WALRELAY_TEST_CHROMIUM a browser, WALRELAY_TEST_PYTHON a Python with Django,
-// WALRELAY_TEST_SEED where random numbers begin, WALRELAY_AUTH_STREAMS how many streams
-// [TestAuthThrash] opens (300), WALRELAY_TORTURE how long [TestTorture] goes on (10m).
+// WALRELAY_TEST_CHROMIUM a browser, WALRELAY_TEST_NGINX an nginx, WALRELAY_TEST_PYTHON
+// a Python with Django, WALRELAY_TEST_SEED where random numbers begin,
+// WALRELAY_AUTH_STREAMS how many streams [TestAuthThrash] opens (300), WALRELAY_TORTURE how long [TestTorture] goes on (10m).
 // What is missing fails the tests; nothing is skipped.
 package integration
 

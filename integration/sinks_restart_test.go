@@ -9,6 +9,7 @@ import (
 // walrelay is ended in the middle of a burst to 500 streams. Told to, it tells each when to come
 // back and ends its body; killed, no body has an end. Whoever comes back goes on where it was.
 func TestSinksEndInBurst(t *testing.T) {
+	t.Parallel()
 	const size = 500
 	for name, signal := range map[string]syscall.Signal{"SIGTERM": syscall.SIGTERM, "SIGKILL": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
