@@ -6,4 +6,5 @@ var onLinux = []measurement{
 	{"soak", false, &soaking, soaking.run},
 	{"idle", false, &idling, idling.run},
 	{"slow", false, &slowing, slowing.run},
+	{"usershttp", false, &crowding, crowding.run},
 }

@@ -118,8 +118,8 @@ func firstOf(err, next error) error {
 }
 
 // measure runs f between two looks at the clocks.
-func (r *stormRound) measure(f func() error) (cost, error) {
-	before, err := r.relay.clocks()
+func (p *relay) measure(f func() error) (cost, error) {
+	before, err := p.clocks()
 	if err != nil {
 		return cost{}, err
 	}
@@ -128,7 +128,7 @@ func (r *stormRound) measure(f func() error) (cost, error) {
 		return cost{}, err
 	}
 	took := time.Since(began)
-	after, err := r.relay.clocks()
+	after, err := p.clocks()
 	cpu, self, machine := after.cpu-before.cpu, after.self-before.self, after.rest-before.rest
 	return cost{took, cpu, self, machine - cpu - self}, err
 }
@@ -156,7 +156,7 @@ func (r *stormRound) clients() []*client {
 
 // gather connects everybody for the first time.
 func (r *stormRound) gather() (err error) {
-	r.opening, err = r.measure(func() error { return r.connectAll(func(int) int64 { return 0 }) })
+	r.opening, err = r.relay.measure(func() error { return r.connectAll(func(int) int64 { return 0 }) })
 	return err
 }
 
@@ -222,7 +222,7 @@ func (r *stormRound) miss(ctx context.Context) error {
 	if err := r.stays.await(rows[r.probeUser()]+1, stormPatience); err != nil {
 		return err
 	}
-	c, err := r.measure(func() error { return pause(ctx, time.Second) })
+	c, err := r.relay.measure(func() error { return pause(ctx, time.Second) })
 	r.idle = c.cpu / c.time.Seconds()
 	return err
 }
@@ -253,7 +253,7 @@ func (r *stormRound) alone(ctx context.Context) error {
 // pass measures one client from its request to its last row.
 func (r *stormRound) pass(ctx context.Context, channel string, rows int64) (cost, error) {
 	var sub *subscription
-	c, err := r.measure(func() (err error) {
+	c, err := r.relay.measure(func() (err error) {
 		if sub, err = r.relay.subscribe(ctx, channel, r.lsn); err != nil {
 			return err
 		}
@@ -272,10 +272,10 @@ func (r *stormRound) comeBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	profiled := r.profile(ctx) // nil is sent at once without -profiles
+	profiled := r.profile(ctx, r.relay, fmt.Sprintf("storm-%s-%d.pprof", r.shape.name, r.number+1)) // nil is sent at once without -profiles
 	rows, _ := r.feed.count()
 	r.stormFrom = time.Now()
-	r.back, err = r.measure(func() error { return r.connectAll(func(i int) int64 { return rows[r.shape.channel(i)] }) })
+	r.back, err = r.relay.measure(func() error { return r.connectAll(func(i int) int64 { return rows[r.shape.channel(i)] }) })
 	r.stormTo = time.Now()
 	if err := errors.Join(err, <-profiled); err != nil {
 		return err
@@ -370,16 +370,16 @@ func (r *stormRound) noMoreThan(rows []int64) error {
 const profileTime = 4
 
 // profile writes walrelay's CPU profile of the next seconds to a file, if asked for.
-func (r *stormRound) profile(ctx context.Context) <-chan error {
+func (l *lab) profile(ctx context.Context, p *relay, file string) <-chan error {
 	done := make(chan error, 1)
-	if r.profiles == "" {
+	if l.profiles == "" {
 		done <- nil
 		return done
 	}
 	go func() {
-		body, err := r.relay.get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", profileTime))
+		body, err := p.get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", profileTime))
 		if err == nil {
-			err = os.WriteFile(filepath.Join(r.profiles, fmt.Sprintf("storm-%s-%d.pprof", r.shape.name, r.number+1)), body, 0o600)
+			err = os.WriteFile(filepath.Join(l.profiles, file), body, 0o600)
 		}
 		done <- err
 	}()
