@@ -30,7 +30,7 @@ func (o *fanoutOptions) flags(f *flag.FlagSet) {
 	f.StringVar(&o.clients, "n", "1000,5000", "numbers of clients of fanout")
 	f.StringVar(&o.servers, "servers", "floor,nchan,walrelay", "servers of fanout, in the order in which they are measured")
 	f.StringVar(&o.loads, "loads", "single,burst,saturated", "loads of fanout: 50 messages a second, 60 in groups of 10, as fast as they are delivered")
-	f.DurationVar(&o.duration, "duration", 4*time.Second, "length of each of fanout's measurements")
+	f.DurationVar(&o.duration, "duration", 3*time.Second, "length of each of fanout's measurements")
 	f.Int64Var(&o.window, "window", 16, "messages on their way when fanout is saturated")
 	f.Float64Var(&o.foreign, "foreign", 0.1, "CPUs of other work from which on a round of fanout or peerstorm is marked")
 }
@@ -127,19 +127,12 @@ type fanoutRound struct {
 }
 
 func (r *fanoutRound) run(ctx context.Context) (err error) {
-	c, err := findCPUs()
+	c, err := r.shareCPUs()
 	if err != nil {
 		return err
 	}
-	if r.source, err = r.postmaster(); err != nil {
-		return err
-	}
-	free, err := c.share(r.source)
-	if err != nil {
-		return err
-	}
-	defer func() { err = firstOf(err, free()) }()
-	if r.number == 0 {
+	defer func() { err = firstOf(err, c.free()) }()
+	if r.source = c.postmaster; r.number == 0 {
 		fmt.Printf("fanout to %d clients, %d rounds of %v for each server and load; %s\n", r.n, r.rounds, r.duration, c.says)
 	}
 	defer func() {
@@ -148,24 +141,13 @@ func (r *fanoutRound) run(ctx context.Context) (err error) {
 		}
 	}()
 	for _, name := range r.servers {
-		if err := r.start(ctx, &c, name); err != nil {
+		p, err := r.startPeer(ctx, c, name, r.n)
+		if err != nil {
 			return err
 		}
+		r.peers = append(r.peers, p)
 	}
 	return r.measure(ctx)
-}
-
-// start starts a server and connects its clients.
-func (r *fanoutRound) start(ctx context.Context, c *cpus, name string) error {
-	p, err := r.startPeer(ctx, c, name)
-	if err != nil {
-		return err
-	}
-	if err := p.gather(r.n); err != nil {
-		return p.close(fmt.Errorf("connect %d clients: %w", r.n, err))
-	}
-	r.peers = append(r.peers, p)
-	return nil
 }
 
 // measure goes through loads and, for each, servers.

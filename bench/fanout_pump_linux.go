@@ -14,7 +14,7 @@ type pump struct {
 	quit   chan struct{}
 }
 
-// pump starts a load; stop ends it and says what went wrong. p.published may be read after it.
+// pump starts a load; stop ends it and says what went wrong.
 func (p *peer) pump(ctx context.Context, l load, window int64) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	u := &pump{p, l, window, make(chan struct{})}
@@ -50,7 +50,7 @@ func (u *pump) steadily(ctx context.Context) error {
 func (u *pump) saturate(ctx context.Context) error {
 	n := int64(len(u.fleet.clients))
 	for {
-		free := room(u.window, n, u.published, u.fleet.rows.Load())
+		free := room(u.window, n, u.published.Load(), u.fleet.rows.Load())
 		var long time.Duration
 		if free < 1 {
 			long = time.Second // moved comes before, or the clients have failed
@@ -67,9 +67,7 @@ func (u *pump) saturate(ctx context.Context) error {
 }
 
 func (u *pump) publish(ctx context.Context, n int) error {
-	first := u.published + 1
-	u.published += int64(n)
-	return u.publisher.publish(ctx, first, n)
+	return u.publisher.publish(ctx, u.published.Add(int64(n))-int64(n)+1, n)
 }
 
 // wait waits for a time or until something has moved. It reports whether to go on.

@@ -20,10 +20,10 @@ import (
 // It is a process of its own, this program with other arguments: see floorCommand.
 type floor struct {
 	listener, epoll, pipe int
-	conns           []*floorConn // by descriptor
-	readers         []*floorConn // those who have subscribed
-	last            uint64       // id of the last event
-	in, frame       []byte       // what is read and sent now
+	conns                 []*floorConn // by descriptor
+	readers               []*floorConn // those who have subscribed
+	last                  uint64       // id of the last event
+	in, frame             []byte       // what is read and sent now
 }
 
 // floorConn is a connection to the floor.

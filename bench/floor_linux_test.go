@@ -32,7 +32,7 @@ func testFloor(t *testing.T) (addr string) {
 
 // testPeer is a floor with clients.
 func testPeer(t *testing.T, n int) *peer {
-	p := &peer{name: "floor", addr: testFloor(t), end: func() string { return "" }, client: func() *client {
+	p := &peer{name: "floor", addr: testFloor(t), end: func() (string, error) { return "", nil }, client: func() *client {
 		return &client{dialect: dialect{path: "/events", position: hubPosition}, channel: "floor", prefix: []byte(hubPrefix)}
 	}}
 	var err error
@@ -50,7 +50,7 @@ func TestFloor(t *testing.T) {
 	t.Parallel()
 	p := testPeer(t, 50)
 	for _, l := range []load{{"single", 500, 1}, {"burst", 500, 10}, {"saturated", 0, 0}} {
-		before := p.published
+		before := p.published.Load()
 		stop := p.pump(t.Context(), l, 16)
 		for deadline := time.Now().Add(testPatience); p.fleet.rows.Load() < (before+100)*50 && time.Now().Before(deadline); {
 			time.Sleep(time.Millisecond)
@@ -61,8 +61,8 @@ func TestFloor(t *testing.T) {
 		if err := p.complete(); err != nil {
 			t.Fatal(err)
 		}
-		if rows := p.fleet.rows.Load(); rows != p.published*50 || p.published < before+100 {
-			t.Errorf("%s: %d rows of %d messages, %d of them before", l.name, rows, p.published, before)
+		if rows := p.fleet.rows.Load(); rows != p.published.Load()*50 || p.published.Load() < before+100 {
+			t.Errorf("%s: %d rows of %d messages, %d of them before", l.name, rows, p.published.Load(), before)
 		}
 		if err := p.fleet.do(func() { p.fleet.drop(); p.fleet.aim(func(int) int64 { return 0 }); p.fleet.connect() }); err != nil {
 			t.Fatal(err)
@@ -71,8 +71,8 @@ func TestFloor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := p.fleet.bytes.Load(); got < p.published*50*eventSize {
-		t.Errorf("%d bytes of %d messages", got, p.published)
+	if got := p.fleet.bytes.Load(); got < p.published.Load()*50*eventSize {
+		t.Errorf("%d bytes of %d messages", got, p.published.Load())
 	}
 	if err := p.close(nil); err != nil {
 		t.Error(err)
@@ -83,7 +83,7 @@ func TestFloor(t *testing.T) {
 func TestFloorGap(t *testing.T) {
 	t.Parallel()
 	p := testPeer(t, 3)
-	p.published++ // without a word to the server
+	p.published.Add(1) // without a word to the server
 	stop := p.pump(t.Context(), load{"saturated", 0, 0}, 16)
 	err := p.fleet.await(testPatience)
 	if err == nil {

@@ -122,16 +122,17 @@ func startHub(ctx context.Context, name, addr string, cmd *exec.Cmd) (*peer, err
 	}
 	dead := make(chan struct{})
 	go func() { defer close(dead); _ = cmd.Wait() }() // ended by a signal, or said tells why
-	end := func() string {
+	end := func() (string, error) {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 		killed := time.AfterFunc(cmd.WaitDelay, func() { _ = cmd.Process.Kill() })
 		defer killed.Stop()
 		<-dead
-		return said.String()
+		return said.String(), nil
 	}
 	publisher, err := dialHub(ctx, dead, addr)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w; it said: %s", name, err, end())
+		said, _ := end()
+		return nil, fmt.Errorf("start %s: %w; it said: %s", name, err, said)
 	}
 	return &peer{name: name, addr: addr, pid: cmd.Process.Pid, publisher: publisher, end: end,
 		client: func() *client {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,29 +18,34 @@ type peer struct {
 	publisher  publisher
 	// client makes one that has not connected yet.
 	client func() *client
-	// end ends the process and gives what it has said.
-	end func() string
+	// end ends the process, with what was made for it, and gives what it has said.
+	end func() (said string, err error)
 
 	fleet *fleet
-	// published is the number of the last message.
-	published int64
+	// published is the number of the last message, also of one that is being published.
+	published atomic.Int64
 }
 
-// startPeer starts a server on the CPU for servers.
-func (l *lab) startPeer(ctx context.Context, c *cpus, name string) (p *peer, err error) {
+// startPeer starts a server on the CPU for servers and connects n clients.
+func (l *lab) startPeer(ctx context.Context, c *cpus, name string, n int) (p *peer, err error) {
 	starts := map[string]func() (*peer, error){
 		"floor":    func() (*peer, error) { return l.startFloor(ctx) },
 		"nchan":    func() (*peer, error) { return l.startNchan(ctx, fileLimit()) },
 		"walrelay": func() (*peer, error) { return l.startRelayPeer(ctx) },
 	}
-	err = c.start(func() (err error) {
+	if err := c.start(func() (err error) {
 		p, err = starts[name]()
 		return err
-	})
-	return p, err
+	}); err != nil {
+		return nil, err
+	}
+	if err := p.gather(n); err != nil {
+		return nil, p.close(fmt.Errorf("connect %d clients: %w", n, err))
+	}
+	return p, nil
 }
 
-// peerSlot is the slot of walrelay beside its peers, which is dropped with it.
+// peerSlot is the slot of walrelay beside its peers.
 const peerSlot = "peer"
 
 // startRelayPeer starts walrelay with a publisher that inserts rows.
@@ -64,9 +70,12 @@ func (l *lab) startRelayPeer(ctx context.Context) (*peer, error) {
 	}
 	p := &peer{name: "walrelay", addr: strings.TrimPrefix(r.base, "http://"), pid: r.cmd.Process.Pid, publisher: rows,
 		client: func() *client { return newClient("fanout", fanoutPrefix) },
-		end:    func() string { r.stop(); return r.stderr.String() }}
+		end: func() (string, error) {
+			r.stop()
+			return r.stderr.String(), l.dropSlot(context.WithoutCancel(ctx), peerSlot)
+		}}
 	if err := r.awaitReady(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start walrelay: %w; it said: %s", err, p.end()), rows.close())
+		return nil, p.close(fmt.Errorf("start: %w", err))
 	}
 	return p, nil
 }
@@ -101,9 +110,10 @@ func (p *peer) gather(n int) (err error) {
 	return p.fleet.await(stormPatience)
 }
 
-// complete waits until all clients have all that was published.
+// complete waits until all clients have all that has been published.
 func (p *peer) complete() error {
-	if err := p.fleet.do(func() { p.fleet.aim(func(int) int64 { return p.published }) }); err != nil {
+	last := p.published.Load()
+	if err := p.fleet.do(func() { p.fleet.aim(func(int) int64 { return last }) }); err != nil {
 		return err
 	}
 	return p.fleet.await(stormPatience)
@@ -116,7 +126,8 @@ func (p *peer) close(err error) error {
 		err = firstOf(err, p.fleet.close())
 	}
 	err = firstOf(err, p.publisher.close())
-	if said := p.end(); err != nil {
+	said, ended := p.end()
+	if err = firstOf(err, ended); err != nil {
 		return fmt.Errorf("%s: %w\n%s said:\n%s", p.name, err, p.name, said)
 	}
 	return nil

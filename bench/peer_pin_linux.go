@@ -20,6 +20,7 @@ type cpus struct {
 	all, server, others unix.CPUSet
 	pinned              bool
 	says                string
+	postmaster          int // Postgres' process
 }
 
 // findCPUs looks at what this process may use.
@@ -62,18 +63,26 @@ func (c *cpus) start(f func() error) error {
 	return errors.Join(f(), unix.SchedSetaffinity(0, &was))
 }
 
-// share lets this process and others with their children share the CPU beside the server's.
-// free undoes it.
-func (c *cpus) share(pids ...int) (free func() error, err error) {
-	if !c.pinned {
-		return func() error { return nil }, nil
+// shareCPUs lets this process and Postgres share the CPU beside the server's, until free is called.
+func (l *lab) shareCPUs() (*cpus, error) {
+	c, err := findCPUs()
+	if err != nil {
+		return nil, err
 	}
-	pids = append(pids, os.Getpid())
-	return func() error { return pinAll(pids, &c.all) }, pinAll(pids, &c.others)
+	if c.postmaster, err = l.postmaster(); err != nil {
+		return nil, err
+	}
+	return &c, c.pinShared(&c.others)
 }
 
-func pinAll(pids []int, set *unix.CPUSet) error {
-	for _, pid := range pids {
+// free lets this process and Postgres run everywhere again.
+func (c *cpus) free() error { return c.pinShared(&c.all) }
+
+func (c *cpus) pinShared(set *unix.CPUSet) error {
+	if !c.pinned {
+		return nil
+	}
+	for _, pid := range []int{os.Getpid(), c.postmaster} {
 		for _, p := range family(pid) {
 			if err := pin(p, set); err != nil {
 				return err

@@ -139,7 +139,7 @@ const fanoutTable = `create table fanout(seq bigint primary key, body text not n
 const (
 	fanoutChannel  = "  fanout:\n    table: public.fanout\n    allow: public\n"
 	fanoutPrefix   = `{"channel":"fanout","op":"insert","key":{"seq":`
-	fanoutTypical  = fanoutPrefix + `123456},"row":{"seq":123456,"body":""}}`
+	fanoutTypical  = fanoutPrefix + `123456},"row":{"seq":123456,"body":""},"tx":{"xid":771,"at":"2026-11-20T21:00:00.123456+00:00"}}`
 	fanoutBodySize = eventSize - len(fanoutTypical)
 )
 
