@@ -11,6 +11,8 @@ QUICK      := TestTypes|TestSmoke|TestFailover|TestSlotIdleTimeout|TestFilterDif
 FUZZTIME   := 10s
 # How long `make torture` goes on.
 TORTURE    := 10m
+# Flags of `make bench`: go run ./bench -h lists them.
+BENCH      :=
 
 # -count=1: go keeps the results of tests, but does not see that the program under
 # test in integration/, which is built and started by them, has changed.
@@ -55,9 +57,10 @@ lint: ## run gofmt, go vet, staticcheck and errcheck
 	@scripts/lint
 
 .PHONY: bench
-bench: ## measure throughput, latency and a storm of reconnects against a Postgres of its own
+bench: ## measure beside Postgres' own consumer, a bare epoll server and nchan: ratios (BENCH='-only fanout')
 	@scripts/deps postgres
-	go run ./bench
+	@scripts/deps nchan || echo 'bench: without nchan'
+	go run ./bench $(BENCH)
 
 .PHONY: demo
 demo: ## start a throw-away Postgres, a demo application and walrelay
