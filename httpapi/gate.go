@@ -64,6 +64,11 @@ func (g *gate) wait(ctx context.Context) int {
 		return 0
 	case <-ctx.Done():
 	}
+	return g.count()
+}
+
+// count is how many are inside.
+func (g *gate) count() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.inside

@@ -11,11 +11,11 @@ func TestLimiter(t *testing.T) {
 	l := newLimiter(Limits{Connections: 3, PerIP: 2})
 	take := func(ip string) func() {
 		t.Helper()
-		release, err := l.acquire(ip)
+		p, err := l.acquire(ip)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return release
+		return func() { l.release(p) }
 	}
 	a := take("192.0.2.1")
 	take("192.0.2.1")
@@ -48,7 +48,7 @@ func TestLimitKey(t *testing.T) {
 		{"", "garbage", true},
 	}
 	for _, tt := range tests {
-		if got := limitKey(tt.a) == limitKey(tt.b); got != tt.same {
+		if got := (place{addressOf(tt.a)}).key() == (place{addressOf(tt.b)}).key(); got != tt.same {
 			t.Errorf("%q and %q share a key: %v, want %v", tt.a, tt.b, got, tt.same)
 		}
 	}

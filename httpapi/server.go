@@ -34,6 +34,8 @@ type Server struct {
 	response *responseSink
 	// shards exist while Serve runs, where there are any; else nil.
 	shards *shards
+	// began is when the server was made.
+	began time.Time
 	// resolve asks Options.Resolver.
 	resolve func(*http.Request, auth.Client) (user, error)
 	// refused is what the log says of requests that failed.
@@ -65,11 +67,12 @@ func New(o Options) (*Server, error) {
 		origins:  &origins{allowed: o.AllowedOrigins, proxies: o.TrustedProxies},
 		limits:   newLimiter(o.Limits),
 		resolve:  resolver(o.Resolver),
-		response: &responseSink{heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout},
+		began:    time.Now(),
 		streams:  newGate(),
 		handlers: newGate(),
 	}
 	s.ctx, s.cut = context.WithCancel(context.Background())
+	s.response = &responseSink{heartbeat: o.Heartbeat, writeTimeout: o.WriteTimeout, ctx: s.ctx, handlers: s.handlers, log: o.Logger}
 	if s.metrics, err = newMetrics(o.Registry); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}

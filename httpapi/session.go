@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"sync"
@@ -82,13 +83,20 @@ func (st *stream) finish(reason string) {
 	})
 }
 
-// responseSink writes to the ResponseWriter from the handler's goroutine. It works
-// for every protocol and system.
+// responseSink has a goroutine for each stream. It works for every protocol and system: HTTP/2 by the
+// ResponseWriter, from the handler's goroutine, and HTTP/1 by the connection, see detached.
 type responseSink struct {
 	heartbeat, writeTimeout time.Duration
+	// ctx ends all streams whose connections were taken; handlers waits for them.
+	ctx      context.Context
+	handlers *gate
+	log      *slog.Logger
 }
 
 func (k *responseSink) carry(resp *echo.Response, r *http.Request, st *stream) {
+	if k.detach(resp, r, st) {
+		return
+	}
 	reason := endWrite
 	defer func() { st.finish(reason) }()
 	resp.WriteHeader(http.StatusOK)

@@ -67,54 +67,78 @@ func (s *Server) open(r *http.Request, ip string, a *ask, who finder) (st *strea
 	if !s.streams.enter() {
 		return nil, errDraining()
 	}
-	release := s.streams.leave
 	defer func() {
 		if st == nil {
-			release()
+			s.streams.leave()
 		}
 	}()
-	back, err := s.limits.acquire(ip)
+	place, err := s.limits.acquire(ip)
 	if err != nil {
 		return nil, err
 	}
-	release = func() { back(); s.streams.leave() }
+	defer func() {
+		if st == nil {
+			s.limits.release(place)
+		}
+	}()
 	sub, u, err := s.subscribe(r, a, who)
 	if err != nil {
 		return nil, err
 	}
-	leash := &leash{Subscriber: sub}
-	detach, err := attach(u, leash)
-	if err != nil {
+	h := &holding{server: s, place: place, leash: leash{Subscriber: sub}}
+	if h.detach, err = attach(u, &h.leash); err != nil {
 		return nil, err
 	}
-	return s.newStream(leash, u, ip, a, func() { detach(); release() }), nil
+	return h.begin(a, u), nil
 }
 
-func (s *Server) newStream(sub *leash, u user, ip string, a *ask, release func()) *stream {
-	t := s.metrics.traffic[a.kind]
+// holding is a stream and what it holds: all of it, but for the subscription, in one piece of memory, and
+// nothing of its request.
+type holding struct {
+	stream stream
+	leash  leash
+	server *Server
+	// place is taken in the limits.
+	place place
+	// detach takes it off the user.
+	detach func()
+	// since is when it began, after Server.began.
+	since    time.Duration
+	channels int32
+	kind     kind
+}
+
+func (h *holding) begin(a *ask, u user) *stream {
+	s, t := h.server, h.server.metrics.traffic[a.kind]
 	t.open.Inc()
 	t.opened.Inc()
-	since := time.Now()
-	st := &stream{
-		sub:      sub,
-		encoding: [len(kinds)]encoding{kindSSE: sse{}, kindLines: ndjson{}}[a.kind],
-		retry:    s.opt.Retry,
-		life:     lifeOf(s.opt.MaxStream, u),
-		drain:    s.streams.ctx.Done(),
-		traffic:  t,
-		release: func(reason string) {
-			t.open.Dec()
-			s.metrics.ends.WithLabelValues(reason).Inc()
-			release()
-			s.log.LogAttrs(context.Background(), slog.LevelDebug, "stream ended", slog.String("reason", reason), slog.String("transport", a.kind.String()),
-				slog.Int("channels", len(a.Channels)), slog.String("client", ip), slog.Duration("after", time.Since(since)))
-		},
-	}
+	h.since, h.channels, h.kind = time.Since(s.began), int32(len(a.Channels)), a.kind
+	st := &h.stream
+	st.sub, st.encoding, st.traffic = &h.leash, encodings[a.kind], t
+	st.retry, st.life, st.drain = s.opt.Retry, lifeOf(s.opt.MaxStream, u), s.streams.ctx.Done()
+	st.release = h.end
 	if u != nil {
 		st.cookies = u.SetCookies()
 	}
 	return st
 }
+
+// end gives back what the stream held.
+func (h *holding) end(reason string) {
+	s := h.server
+	s.metrics.traffic[h.kind].open.Dec()
+	s.metrics.ends.WithLabelValues(reason).Inc()
+	h.detach()
+	s.limits.release(h.place)
+	s.streams.leave()
+	if s.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.log.LogAttrs(context.Background(), slog.LevelDebug, "stream ended", slog.String("reason", reason), slog.String("transport", h.kind.String()),
+			slog.Int("channels", int(h.channels)), slog.String("client", h.place.String()), slog.Duration("after", time.Since(s.began)-h.since))
+	}
+}
+
+// encodings are those of the kinds that have one.
+var encodings = [len(kinds)]encoding{kindSSE: sse{}, kindLines: ndjson{}}
 
 // logRequests writes one line per request at level debug, without header values and
 // the query. What the upstream answered is not known here.
