@@ -78,8 +78,12 @@ func (c *conn) tell() {
 // gather is what to write now, at most sliceSize bytes: gathered in scratch, or a part of a large run
 // where it is. It changes nothing.
 func (c *conn) gather(s *scratch) []byte {
-	out := append(s.out[:0], c.rest...)
-	off := c.off
+	b := &s.block
+	if b.is(c) {
+		return b.out
+	}
+	b.begin(c)
+	off, size := c.off, len(c.rest)
 	for _, r := range c.runs[c.at:] {
 		body := s.body(c.st.encoding, r)
 		s.frame = c.framing.head(s.frame[:0], len(body))
@@ -88,67 +92,40 @@ func (c *conn) gather(s *scratch) []byte {
 		for _, part := range [...][]byte{s.frame[:head], body, s.frame[head:]} {
 			skip := min(off, len(part))
 			off, part = off-skip, part[skip:]
-			if len(out) == 0 && len(part) >= gatherSize {
+			if len(b.out) == 0 && len(part) >= gatherSize {
 				return part[:min(len(part), sliceSize)]
 			}
-			out = append(out, part[:min(len(part), sliceSize-len(out))]...)
+			b.add(part)
 		}
-		if len(out) >= gatherSize {
+		size += len(s.frame) + len(body)
+		b.runs, b.sizes = append(b.runs, r), append(b.sizes, len(body))
+		if len(b.out) >= gatherSize {
 			break
 		}
 	}
-	s.out = out
-	return out
+	b.whole = len(b.out) == size && len(c.rest) == 0
+	return b.out
 }
 
-// advance counts n bytes as written.
-func (c *conn) advance(n int, s *scratch) {
+// advance counts n bytes as written. It returns how many of them end runs, with all bytes of those but no
+// framing.
+func (c *conn) advance(n int, s *scratch) (written int) {
 	if k := min(n, len(c.rest)); k > 0 {
 		n -= k
 		if c.rest = c.rest[k:]; len(c.rest) == 0 {
 			c.rest = nil
 		}
 	}
-	for c.at < len(c.runs) {
-		size := len(s.body(c.st.encoding, c.runs[c.at]))
+	for i := 0; c.at < len(c.runs); i++ {
+		size := s.size(c, i)
 		left := c.framing.size(size) - c.off
 		if n < left {
 			c.off += n
-			return
+			break
 		}
 		n -= left
-		c.st.traffic.bytes.Add(float64(size))
+		written += size
 		c.at, c.off = c.at+1, 0
 	}
-}
-
-// scratch is memory that all connections of a shard write by.
-type scratch struct {
-	out, frame []byte
-	beat       beat
-	// made are the events of run in the encoding as, where those are not the run's own bytes. Who
-	// shares a view is written to one after the other, so they are made once for all.
-	made []byte
-	run  *channel.Run
-	as   encoding
-}
-
-// body is the bytes of a run, valid until the next call.
-func (s *scratch) body(e encoding, r *channel.Run) []byte {
-	if s.run == r && s.as == e {
-		return s.made
-	}
-	b, own := e.bytes(s.made[:0], r)
-	if !own {
-		s.made, s.run, s.as = b, r, e
-	}
-	return b
-}
-
-// release lets go of what a burst has left behind.
-func (s *scratch) release() {
-	s.run = nil
-	if cap(s.made) > 4*sliceSize {
-		s.made = nil
-	}
+	return written
 }

@@ -24,7 +24,7 @@ type traffic struct {
 	events     prometheus.Counter
 	bytes      prometheus.Counter
 	heartbeats prometheus.Counter
-	latency    prometheus.Observer
+	latency    *histogram
 }
 
 // sent counts runs that have been written, at now.
@@ -33,16 +33,14 @@ func (t *traffic) sent(runs []*channel.Run, now time.Time) {
 		return
 	}
 	t.events.Add(float64(frames(runs)))
+	var l latencies
 	for _, r := range runs {
 		if !r.Commit.IsZero() {
-			// The database's clock may be ahead of ours.
-			t.latency.Observe(max(0, now.Sub(r.Commit).Seconds()))
+			l.observe(now.Sub(r.Commit))
 		}
 	}
+	t.latency.add(&l)
 }
-
-// latencyBuckets reach from a loopback's latency to what a client was away.
-var latencyBuckets = []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600}
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	label := []string{"transport"}
@@ -51,8 +49,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	events := counterVec("walrelay_events_written_total", "Events written to clients.", label)
 	bytes := counterVec("walrelay_written_bytes_total", "Bytes of event streams written to clients, before TLS and HTTP framing.", label)
 	beats := counterVec("walrelay_heartbeats_total", "Heartbeats written to idle clients.", label)
-	latency := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "walrelay_commit_to_write_seconds", Buckets: latencyBuckets,
-		Help: "Time from the commit of a run's oldest change to the end of its write to one client. Runs that a resumed client catches up on count with their age."}, label)
+	latency := newHistogramVec("walrelay_commit_to_write_seconds",
+		"Time from the commit of a run's oldest change to the end of its write to one client. Runs that a resumed client catches up on count with their age.", label)
 	m := &metrics{
 		rejected: counterVec("walrelay_rejected_total", "Requests for events that were refused, by code.", []string{"reason"}),
 		ends:     counterVec("walrelay_ends_total", "Streams and long polls that ended, by reason.", []string{"reason"}),

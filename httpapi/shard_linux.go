@@ -33,8 +33,10 @@ type shard struct {
 	timer    *time.Timer // of the wheel; stopped while the table is empty
 	draining bool
 	began    time.Time
-	now      time.Duration // since began, as of when the shard last looked
+	clock    time.Time     // when the shard last looked
+	now      time.Duration // the same, since began
 	scratch  scratch
+	tally    tally
 	// What is at hand, so that a panic at one connection keeps nothing from the others.
 	listed  []uint64 // what was taken from ready last
 	next    int      // of listed
@@ -90,6 +92,7 @@ func (s *shard) follow(ctx context.Context) {
 			s.serveListed()
 		}
 		s.scratch.release()
+		s.tally.flush()
 	}
 }
 
@@ -106,7 +109,10 @@ func (s *shard) resume() {
 const maxLooks = 256
 
 // look reads the clock.
-func (s *shard) look() { s.now = time.Since(s.began) }
+func (s *shard) look() {
+	s.clock = time.Now()
+	s.now = s.clock.Sub(s.began)
+}
 
 // poll hands events to the shard until the poller is closed.
 func (s *shard) poll() {
@@ -242,7 +248,7 @@ func (s *shard) serve(c *conn) {
 			s.yield(c)
 			return
 		case c.told:
-			discardInput(c.fd, s.scratch.out[:cap(s.scratch.out)])
+			discardInput(c.fd, s.scratch.block.out[:cap(s.scratch.block.out)])
 			s.drop(c, c.ending)
 			return
 		case !s.ask(c):
@@ -262,7 +268,7 @@ func (s *shard) yield(c *conn) {
 // ask gets what is to be written next. It reports false when that is nothing.
 func (s *shard) ask(c *conn) bool {
 	if len(c.runs) > 0 {
-		c.st.traffic.sent(c.runs, time.Now())
+		s.tally.to(c.st.traffic).sent(c.runs, s.clock)
 	}
 	var end string
 	c.runs, c.at, c.off = nil, 0, 0
@@ -300,7 +306,7 @@ func (s *shard) write(c *conn) error {
 			c.wrote = s.now
 		}
 		turn += n
-		c.advance(n, &s.scratch)
+		s.tally.to(c.st.traffic).bytes += uint64(c.advance(n, &s.scratch))
 		if c.blocked = n < len(p); c.blocked {
 			return nil
 		}
@@ -366,8 +372,9 @@ func (s *shard) schedule(c *conn) {
 // beat shows an idle client how far it is complete, and finds out whether it is there.
 func (s *shard) beat(c *conn) {
 	text, framed := s.scratch.beat.of(c)
-	c.st.traffic.heartbeats.Inc()
-	c.st.traffic.bytes.Add(float64(len(text)))
+	y := s.tally.to(c.st.traffic)
+	y.heartbeats++
+	y.bytes += uint64(len(text))
 	c.rest = framed
 	err := s.write(c)
 	c.rest = slices.Clone(c.rest) // the memory is that of all heartbeats
@@ -407,14 +414,18 @@ func (s *shard) drop(c *conn, reason string) {
 		s.log.Debug("socket of a stream not closed", "cause", err)
 	}
 	c.rest, c.runs = nil, nil
+	s.tally.flush() // first: who knows of the end may ask what was written
 	c.st.finish(reason)
 }
 
 // breathe lets others run now and then: thousands of writes in a row would keep the processor from
-// the lanes for as long as all of them take.
+// the lanes for as long as all of them take. It reads the clock as often as latencies need.
 func (s *shard) breathe() {
-	if s.served++; s.served%64 == 0 {
+	s.served++
+	if s.served%64 == 0 {
 		runtime.Gosched()
+	}
+	if s.served%16 == 0 {
 		s.look()
 	}
 }

@@ -211,25 +211,29 @@ func TestConnIsSmall(t *testing.T) {
 	}
 }
 
-// BenchmarkConn is what a shard adds to each write: an event, or a transaction of ten rows as one
-// run, from the queue to what the socket is given.
+// BenchmarkConn is what a shard adds to each write: an event, a transaction of ten rows as one run, or
+// the sixteen single events that have come meanwhile, from the queue to what the socket is given.
 func BenchmarkConn(b *testing.B) {
 	row := channel.Event{Name: "insert", ID: "0/16B3748.3.k7x2mq", Data: []byte(`{"channel":"orders","op":"insert","key":{"id":7},"row":{"id":7,"note":"` + strings.Repeat("x", 100) + `"}}`)}
 	s, err := New(Options{Hub: newFakeHub()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, events := range []int{1, 10} {
+	for _, bm := range []struct{ runs, events int }{{1, 1}, {1, 10}, {16, 1}} {
 		for _, e := range []encoding{sse{}, ndjson{}} {
-			b.Run(fmt.Sprintf("%T/events=%d", e, events), func(b *testing.B) {
-				run := newRun(time.Now(), slices.Repeat([]channel.Event{row}, events)...)
-				sub := &benchSub{runs: []*channel.Run{run}}
+			b.Run(fmt.Sprintf("%T/runs=%d/events=%d", e, bm.runs, bm.events), func(b *testing.B) {
+				var runs []*channel.Run
+				for range bm.runs {
+					runs = append(runs, newRun(time.Now(), slices.Repeat([]channel.Event{row}, bm.events)...))
+				}
+				sub := &benchSub{runs: runs}
 				shard := &shard{}
 				c := &conn{framing: chunked, st: &stream{encoding: e, traffic: s.metrics.traffic[kindSSE], sub: &leash{Subscriber: sub}}}
 				b.ReportAllocs()
 				for b.Loop() {
 					shard.ask(c)
-					c.advance(len(c.gather(&shard.scratch)), &shard.scratch)
+					shard.breathe()
+					shard.tally.to(c.st.traffic).bytes += uint64(c.advance(len(c.gather(&shard.scratch)), &shard.scratch))
 				}
 			})
 		}
