@@ -19,8 +19,10 @@ type churn struct {
 	relay *relay
 	feed  *feed
 	desk  *desk
-	// nap is how long those are away at most who come back from far behind.
-	nap    time.Duration
+	// nap is how long those are away at most who come back from far behind, patience how long
+	// a client waits for what is committed.
+	nap, patience time.Duration
+
 	h2     *http.Client
 	polls  *http.Client
 	habits []*habit
@@ -43,13 +45,13 @@ type visitor struct {
 	c *client
 }
 
-// visitPatience bounds how long a client waits for what is committed.
+// visitPatience is the patience of the clients of a soak.
 const visitPatience = time.Minute
 
 func newChurn(p *relay, f *feed, d *desk, nap time.Duration) *churn {
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
-	c := &churn{relay: p, feed: f, desk: d, nap: nap,
+	c := &churn{relay: p, feed: f, desk: d, nap: nap, patience: visitPatience,
 		h2: &http.Client{Transport: &http.Transport{Protocols: &h2}}, polls: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
 	c.habits = []*habit{
 		{name: "tabs", people: 150, visit: func(v *visitor, ctx context.Context) error { return v.tab(ctx, overHTTP1) }},
@@ -185,7 +187,7 @@ func (v *visitor) stay(ctx context.Context, by transport, c *client, stay time.D
 	}
 	began, limit := time.Now(), stay
 	if patient {
-		limit += visitPatience
+		limit += v.patience
 	}
 	s, err := by(ctx, v.churn, c, 0)
 	if err != nil {
@@ -258,7 +260,7 @@ func (v *visitor) signedOut(ctx context.Context, c *client, session int) error {
 		return err
 	}
 	defer s.close()
-	late := time.AfterFunc(visitPatience, s.leave)
+	late := time.AfterFunc(v.patience, s.leave)
 	defer late.Stop()
 	type logout struct {
 		behind position
@@ -293,7 +295,7 @@ func (v *visitor) signedOut(ctx context.Context, c *client, session int) error {
 
 // refused asks with the cookie of a session that is over.
 func (v *visitor) refused(ctx context.Context, c *client) error {
-	for deadline := time.Now().Add(visitPatience); ; {
+	for deadline := time.Now().Add(v.patience); ; {
 		err := v.tryRefused(ctx, c)
 		if err == nil || time.Now().After(deadline) {
 			return err
@@ -311,7 +313,7 @@ func (v *visitor) tryRefused(ctx context.Context, c *client) error {
 		return err
 	}
 	defer s.close()
-	late := time.AfterFunc(visitPatience, s.leave)
+	late := time.AfterFunc(v.patience, s.leave)
 	defer late.Stop()
 	if err := s.next(); err == nil || !strings.Contains(err.Error(), "401 Unauthorized") {
 		return fmt.Errorf("%s: signed out, and got in again (%w)", c.channel, err)

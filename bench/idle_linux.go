@@ -69,8 +69,6 @@ type idle struct {
 	kind  idleKind
 	n     int
 	relay *relay
-	// feed commits rows where the server has a database; else nil.
-	feed *feed
 	// connect opens n connections, which live until gone is called.
 	connect func(ctx context.Context, n int) (gone func() error, err error)
 	// client is the i-th.
