@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -170,7 +172,20 @@ func (s *soak) begin(ctx context.Context) (reading, error) {
 	if err := s.churn.once(ctx); err != nil {
 		return reading{}, err
 	}
-	return s.alone(ctx, func(reading) bool { return true })
+	r, err := s.alone(ctx, func(reading) bool { return true })
+	return r, firstOf(err, s.keepHeap(ctx, "start"))
+}
+
+// keepHeap writes a profile of the heap, where -profiles asks for it.
+func (s *soak) keepHeap(ctx context.Context, when string) error {
+	if s.profiles == "" {
+		return nil
+	}
+	body, err := s.relay.get(ctx, "/debug/pprof/heap?gc=1")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.profiles, "soak-"+when+".pprof"), body, 0o600)
 }
 
 // choose finds the rate.
@@ -308,6 +323,9 @@ func (s *soak) judge(ctx context.Context, start reading) error {
 	s.latencies()
 	end, err := s.alone(ctx, func(r reading) bool { return r.like(start) })
 	if err != nil {
+		return err
+	}
+	if err := s.keepHeap(ctx, "end"); err != nil {
 		return err
 	}
 	fmt.Printf("soak   before anybody came: %s\nsoak   after all have gone:  %s\n", start, end)

@@ -10,8 +10,10 @@ import (
 // reading is what walrelay holds at one moment.
 type reading struct {
 	memory
-	// heap is the memory of the Go heap in use, log the space of the log's files, in bytes.
-	heap, log int64
+	// heap is what is allocated on the Go heap, inUse the memory that takes, with holes; goal is
+	// the heap at which it is collected again, about twice what was alive the last time. log is
+	// the space of the log's files. All in bytes.
+	heap, inUse, goal, log int64
 	// streams are open, with long polls; waiting of them wait for a catch-up lane.
 	goroutines, fds, streams, waiting int
 	// overflows counts subscribers that left their lane because their queue was full.
@@ -26,7 +28,8 @@ func (p *relay) read(ctx context.Context) (r reading, err error) {
 	if err != nil {
 		return r, err
 	}
-	r.heap, r.goroutines = int64(m["go_memstats_heap_inuse_bytes"]), int(m["go_goroutines"])
+	r.heap, r.inUse, r.goal = int64(m["go_memstats_heap_alloc_bytes"]), int64(m["go_memstats_heap_inuse_bytes"]), int64(m["go_memstats_next_gc_bytes"])
+	r.goroutines = int(m["go_goroutines"])
 	r.waiting, r.overflows = int(m["walrelay_catch_up_waiting"]), m["walrelay_queue_overflows_total"]
 	for name, v := range m {
 		switch {
@@ -56,8 +59,8 @@ func (p *relay) settled(ctx context.Context) (reading, error) {
 
 func (r reading) String() string {
 	mb := func(n int64) float64 { return float64(n) / 1e6 }
-	return fmt.Sprintf("RSS %.1f MB, PSS %.1f (of no file %.1f), heap %.1f, %d goroutines, %d descriptors, %d streams (%d wait), %.0f overflows, log %.1f MB",
-		mb(r.rss), mb(r.pss), mb(r.anon), mb(r.heap), r.goroutines, r.fds, r.streams, r.waiting, r.overflows, mb(r.log))
+	return fmt.Sprintf("RSS %.1f MB, PSS %.1f (of no file %.1f), heap %.1f (in use %.1f, goal %.1f), %d goroutines, %d descriptors, %d streams (%d wait), %.0f overflows, log %.1f MB",
+		mb(r.rss), mb(r.pss), mb(r.anon), mb(r.heap), mb(r.inUse), mb(r.goal), r.goroutines, r.fds, r.streams, r.waiting, r.overflows, mb(r.log))
 }
 
 // alike is how many descriptors and goroutines more or less are no leak: a connection of
@@ -86,7 +89,8 @@ var flatness = []struct {
 	{"RSS, MB", 1.10, 1e6, func(t track) float64 { return float64(t.rss) }},
 	{"PSS, MB", 1.10, 1e6, func(t track) float64 { return float64(t.pss) }},
 	{"PSS of no file, MB", 1.10, 1e6, func(t track) float64 { return float64(t.anon) }},
-	{"Go heap in use, MB", 1.10, 1e6, func(t track) float64 { return float64(t.heap) }},
+	// What is in use rises and falls with each collection.
+	{"goal of Go's heap, MB", 1.10, 1e6, func(t track) float64 { return float64(t.goal) }},
 	{"goroutines", 1.10, 1, func(t track) float64 { return float64(t.goroutines) }},
 	{"descriptors", 1.10, 1, func(t track) float64 { return float64(t.fds) }},
 	{"log, MB", 1.15, 1e6, func(t track) float64 { return float64(t.log) }},
@@ -111,7 +115,7 @@ func verdict(tracks []track, warmUp time.Duration) (lines string, flat bool) {
 		if last > first*f.most {
 			says, flat = "GROWS", false
 		}
-		fmt.Fprintf(&b, "soak   %-20s first quarter %9.1f, last %9.1f: x%.3f (at most %.2f), %+.1f %% an hour by least squares: %s\n",
+		fmt.Fprintf(&b, "soak   %-21s first quarter %9.1f, last %9.1f: x%.3f (at most %.2f), %+.1f %% an hour by least squares: %s\n",
 			f.name, first/f.unit, last/f.unit, last/max(first, 1), f.most, slope(tracks, f.get)/max(first, 1)*100*float64(time.Hour), says)
 	}
 	return b.String(), flat

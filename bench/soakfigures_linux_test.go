@@ -15,7 +15,7 @@ func tracksOf(rss func(minutes float64) float64, fds func(minutes float64) int) 
 		at := time.Duration(i+1) * 10 * time.Second
 		t := track{after: at}
 		t.rss, t.pss, t.anon = int64(rss(at.Minutes())*1e6), 90e6, 80e6
-		t.heap, t.log, t.goroutines, t.fds = 50e6, 400e6, 90, fds(at.Minutes())
+		t.goal, t.log, t.goroutines, t.fds = 50e6, 400e6, 90, fds(at.Minutes())
 		out = append(out, t)
 	}
 	return out
