@@ -22,7 +22,7 @@ func TestSinksFleetComesBack(t *testing.T) {
 	db := newDatabase(t, itemsTable)
 	r := startRelay(t, db, settings{http: "heartbeat: 1s, limits: {per_ip: 100000}", channels: itemsChannels}.yaml())
 	f := openFleet(t, r, "items", size)
-	rows := db.writeRows(t, "items", 200*time.Millisecond)
+	rows := db.writeRows(t, "items", 400*time.Millisecond)
 	f.await(t, "a row", func(m *member) bool { return m.row.Load() > 0 })
 	for round := range int64(2) {
 		f.cut(2)
