@@ -5,7 +5,8 @@ import "github.com/walrelay/walrelay/channel"
 // beat is the heartbeat that was made last: who has the same view is mostly at the same position, and gets
 // the same bytes.
 type beat struct {
-	id           channel.EventID
+	id channel.EventID
+	// as is the encoding; nil: what was made is nobody else's.
 	as           encoding
 	text, framed []byte
 	framing      framing
@@ -16,11 +17,15 @@ type beat struct {
 // The id is asked for first and is all that the bytes depend on, so that nobody is told of a position at
 // which another one is.
 func (b *beat) of(c *conn) (text, framed []byte) {
-	id := c.st.sub.Complete()
-	if len(b.text) == 0 || b.id != id || b.as != c.st.encoding || b.framing != c.framing || !stateless(b.as) {
-		b.text = c.st.encoding.heartbeat(b.text[:0], id)
-		b.framed = c.framing.piece(b.framed[:0], b.text)
-		b.id, b.as, b.framing = id, c.st.encoding, c.framing
+	id, e := c.st.sub.Complete(), c.st.encoding
+	if b.as != nil && b.as == e && b.id == id && b.framing == c.framing {
+		return b.text, b.framed
+	}
+	b.as = nil // also what belongs to one stream is not kept
+	b.text = e.heartbeat(b.text[:0], id)
+	b.framed = c.framing.piece(b.framed[:0], b.text)
+	if stateless(e) {
+		b.id, b.as, b.framing = id, e, c.framing
 	}
 	return b.text, b.framed
 }

@@ -41,6 +41,8 @@
 // batch is one wake-up for each shard. Life, heartbeats and write timeouts are on a wheel that
 // is turned by one timer; heartbeats are spread over a fifth of their time.
 //
+// A panic while a stream is served ends that stream, with a line in the log, and no other.
+//
 // The queue behind both belongs to the hub. Where a batch is only written in part, nothing more
 // is taken from it, so that it overflows as it should.
 //

@@ -58,7 +58,7 @@ type Options struct {
 	// default never. Sessions may have a shorter one.
 	MaxStream time.Duration
 	// WriteTimeout ends a stream when a write of at most 64 KiB takes longer (in shards: when the
-	// socket takes nothing for so long), or when the peer acknowledges nothing; default 30 s.
+	// socket takes nothing for so long, and once the stream is over also when it takes too little), or when the peer acknowledges nothing; default 30 s.
 	WriteTimeout time.Duration
 	// ShutdownTimeout bounds the drain; default 10 s.
 	ShutdownTimeout time.Duration

@@ -156,6 +156,7 @@ func (s *shard) serveListed() {
 	for s.next < len(s.listed) {
 		c := s.table.find(s.listed[s.next])
 		s.next++
+		s.current = c
 		switch {
 		case c == nil: // gone meanwhile
 		case !c.blocked:
