@@ -246,6 +246,9 @@ func (v *visitor) member(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if chance(75) { // walrelay remembers who was refused: it would grow until it forgets the first
+		return nil
+	}
 	return v.refused(ctx, c)
 }
 
