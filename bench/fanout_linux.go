@@ -28,7 +28,7 @@ const fanoutWarm = 500 * time.Millisecond
 
 func (o *fanoutOptions) flags(f *flag.FlagSet) {
 	f.StringVar(&o.clients, "n", "1000,5000", "numbers of clients of fanout")
-	f.StringVar(&o.servers, "servers", "floor,nchan,walrelay", "servers of fanout, in the order in which they are measured")
+	f.StringVar(&o.servers, "servers", "floor,nchan,walrelay", "servers of fanout, in the order in which they are measured, and of peerstorm, without the floor")
 	f.StringVar(&o.loads, "loads", "single,burst,saturated", "loads of fanout: 50 messages a second, 60 in groups of 10, as fast as they are delivered")
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "length of each of fanout's measurements")
 	f.Int64Var(&o.window, "window", 16, "messages on their way when fanout is saturated")

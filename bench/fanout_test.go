@@ -96,3 +96,19 @@ func TestFanoutRatios(t *testing.T) {
 		t.Errorf("the table has a row of what was not measured:\n%s", table)
 	}
 }
+
+// Storms are compared with nchan's of the same round, and what nchan did not survive with nothing.
+func TestPeerStorms(t *testing.T) {
+	storm := func(server string, round int, all float64) peerStormFigure {
+		return peerStormFigure{server, round, all / 2, all, peerClocks{seconds: 1, server: all / 1000, machine: all / 1000}}
+	}
+	fs := peerStorms{storm("nchan", 0, 1000), storm("walrelay", 0, 500), storm("walrelay", 1, 100), storm("nchan", 2, 1000), storm("walrelay", 2, 600)}
+	table := fs.table(5000, []string{"nchan", "walrelay"}, 0.1)
+	want := "\n| walrelay | 0.60 (0.50 to 0.60) | 0.60 (0.50 to 0.60) | 0.60 (0.50 to 0.60) | 500 ms | 250 ms | 0.50 s | 0.00 |\n"
+	if !strings.Contains(table, want) {
+		t.Errorf("the table lacks %q:\n%s", want, table)
+	}
+	if table := fs[1:2].table(5000, []string{"nchan", "walrelay"}, 0.1); strings.Contains(table, "| nchan |") || !strings.Contains(table, "| walrelay |  |  |  | 500 ms |") {
+		t.Errorf("without nchan:\n%s", table)
+	}
+}

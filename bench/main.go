@@ -1,8 +1,9 @@
 // Bench measures walrelay against Postgres' own consumer, in one run on one machine,
 // and prints ratios:
 //
-//	go run ./bench [-only bulk,small,latency,users,revoke,storm] [-rounds 3] [-rows 1000000] [-tx 200000] [-latency 15s]
+//	go run ./bench [-only bulk,small,latency,users,revoke,storm,fanout,peerstorm] [-rounds 3] [-rows 1000000] [-tx 200000] [-latency 15s]
 //		[-users 10000] [-changes 300000] [-sessions 2000] [-touches 2000] [-logouts 300] [-connections 5000] [-missed 100000] [-shared 200] [-rate 500] [-calm 5s] [-profiles DIR]
+//		[-n 1000,5000] [-duration 3s] [-servers floor,nchan,walrelay] [-loads single,burst,saturated] [-window 16] [-foreign 0.1]
 //
 // It starts a throw-away cluster and builds walrelay itself.
 //
@@ -10,7 +11,8 @@
 //     event at one SSE subscriber, against pg_recvlogical --plugin=pgoutput -f /dev/null
 //     on a copy of the same slot;
 //   - small: -tx transactions of one row, the same way;
-//   - latency: from the return of COMMIT to the event at one subscriber, at 100 tx/s;
+//   - latency: from the commit to the event at one subscriber, at 100 tx/s, against the receipt of the
+//     same rows by a bare replication consumer;
 //   - users: from the WAL to the frames of -users users who see their own rows, against 10
 //     users, with the same -changes, each of which goes to one of them. In one process,
 //     without HTTP. Every user must get its rows, and no more;
@@ -24,7 +26,14 @@
 //     flow: time and CPU until all have what they missed, against one client that
 //     comes back over the same changes. Once with a channel for each client, once with
 //     one for all of which each misses -shared rows. Every client checks that it gets
-//     every row once, in order; the bench fails where that is not so.
+//     every row once, in order; the bench fails where that is not so;
+//   - fanout: each event goes to all of -n clients (1,000 and 5,000): walrelay with Postgres as its
+//     source, a bare epoll server that writes each event as it comes (the floor) and nchan, where
+//     it is installed, side by side: events per CPU second of the server, under 50 messages a second,
+//     60 in groups of 10 (transactions of 10 rows), and as many as are delivered. Every client checks
+//     that it gets every message once, in order;
+//   - peerstorm: -connections clients of walrelay and of nchan drop at once and come back with their last
+//     ids, while 10 messages a second flow: time until all have what they missed.
 //
 // Both consumers of bulk, small and users read WAL that is already there. Compare within one
 // run only: the machine's speed drifts.

@@ -19,15 +19,16 @@ var errNotInstalled = errors.New("not installed")
 var nchanModules = []string{"/usr/lib/nginx/modules/ngx_nchan_module.so", "/usr/lib64/nginx/modules/ngx_nchan_module.so", "/usr/local/lib/nginx/modules/ngx_nchan_module.so"}
 
 // nchanConf has one worker, as the server has one CPU, and keeps messages in memory. Clients that
-// are new get what comes, those that come back with an id what they missed.
+// are new get what comes, those that come back with an id what they missed. There are more
+// worker_connections than files: near their end nginx closes connections that others wait for.
 const nchanConf = `load_module %[1]s;
 daemon off;
 %[2]s
 worker_processes 1;
 worker_rlimit_nofile %[3]d;
 pid %[4]s/nginx.pid;
-error_log %[4]s/error.log warn;
-events { worker_connections %[3]d; use epoll; }
+error_log stderr warn;
+events { worker_connections %[6]d; use epoll; }
 http {
     access_log off;
     client_body_temp_path %[4]s/body;
@@ -87,10 +88,10 @@ func (l *lab) startNchan(ctx context.Context, files int) (*peer, error) {
 		user = "user root;" // the directory is ours
 	}
 	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, fmt.Appendf(nil, nchanConf, module, user, files, dir, addr), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, nchanConf, module, user, files, dir, addr, 2*files), 0o600); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", file, "-e", filepath.Join(dir, "error.log"))
+	cmd := exec.CommandContext(ctx, nginx, "-p", dir, "-c", file, "-e", "stderr")
 	return startHub(ctx, "nchan", addr, cmd)
 }
 

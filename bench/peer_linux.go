@@ -33,8 +33,12 @@ func (l *lab) startPeer(ctx context.Context, c *cpus, name string, n int) (p *pe
 		"nchan":    func() (*peer, error) { return l.startNchan(ctx, fileLimit()) },
 		"walrelay": func() (*peer, error) { return l.startRelayPeer(ctx) },
 	}
+	start, ok := starts[name]
+	if !ok {
+		return nil, fmt.Errorf("-servers: %q is none of floor, nchan, walrelay", name)
+	}
 	if err := c.start(func() (err error) {
-		p, err = starts[name]()
+		p, err = start()
 		return err
 	}); err != nil {
 		return nil, err

@@ -55,6 +55,9 @@ func (fs peerStorms) table(n int, servers []string, foreign float64) string {
 	b.WriteString("| server | all caught up, of nchan's time | half of them | server CPU, of nchan's | all caught up after | half of them | server CPU | CPUs of others |\n|---|---|---|---|---|---|---|---|\n")
 	for _, server := range servers {
 		these := fs.of(server)
+		if len(these) == 0 {
+			continue
+		}
 		cells := []string{server}
 		for _, get := range []func(peerStormFigure) float64{all, half, cpu} {
 			cells = append(cells, ratio(fs.againstNchan(server, get), foreign))
