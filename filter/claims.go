@@ -21,7 +21,10 @@ const (
 type Claims struct {
 	// declared and values have the same order. Invariant: equal lengths.
 	declared []Claim
-	values   []claimValue
+	values   []value
+	// lists are the elements of the claims that are lists, in the same order; nil where none is a list
+	// with elements: there may be very many users.
+	lists [][]value
 }
 
 // claimValue is the value of one claim.
@@ -38,7 +41,11 @@ func (c *Claims) get(i int) claimValue {
 	if c == nil || i < 0 || i >= len(c.values) {
 		return claimValue{}
 	}
-	return c.values[i]
+	out := claimValue{v: c.values[i], isList: c.declared[i].Type.List}
+	if c.lists != nil {
+		out.list = c.lists[i]
+	}
+	return out
 }
 
 // ClaimError is a claim that is missing or not of its type, or claims that cannot be read at
@@ -70,7 +77,7 @@ func ParseClaims(declared []Claim, text []byte) (*Claims, error) {
 	if err != nil {
 		return nil, &ClaimError{Reason: err.Error()}
 	}
-	c := &Claims{declared: declared, values: make([]claimValue, len(declared))}
+	c := &Claims{declared: declared, values: make([]value, len(declared))}
 	for i, d := range declared {
 		v, err := parseClaim(d.Type, fields[d.Name])
 		if err == nil && d.Required && v.v.state == isNull {
@@ -79,7 +86,13 @@ func ParseClaims(declared []Claim, text []byte) (*Claims, error) {
 		if err != nil {
 			return nil, &ClaimError{Claim: d.Name, Reason: err.Error()}
 		}
-		c.values[i] = v
+		c.values[i] = v.v
+		if len(v.list) > 0 {
+			if c.lists == nil {
+				c.lists = make([][]value, len(declared))
+			}
+			c.lists[i] = v.list
+		}
 	}
 	return c, nil
 }
