@@ -143,7 +143,8 @@ func chance(percent int) bool { return rand.N(100) < percent }
 
 // newcomer has a page of a user's rows that is complete up to now.
 func (v *visitor) newcomer(ctx context.Context, c *client) (*client, error) {
-	lsn, rows, _, err := v.feed.mark(ctx)
+	// A query that is cut off closes its connection, which others use on.
+	lsn, rows, _, err := v.feed.mark(context.WithoutCancel(ctx))
 	c.id, c.row = append(c.id[:0], lsn...), rows[c.user]
 	return c, err
 }
@@ -318,8 +319,11 @@ func (v *visitor) tryRefused(ctx context.Context, c *client) error {
 	defer s.close()
 	late := time.AfterFunc(v.patience, s.leave)
 	defer late.Stop()
-	if err := s.next(); err == nil || !strings.Contains(err.Error(), "401 Unauthorized") {
-		return fmt.Errorf("%s: signed out, and got in again (%w)", c.channel, err)
+	switch err := s.next(); {
+	case err == nil:
+		return fmt.Errorf("%s: signed out, and got in again", c.channel)
+	case !strings.Contains(err.Error(), "401 Unauthorized"):
+		return fmt.Errorf("%s: signed out, and not told so: %w", c.channel, err)
 	}
 	return nil
 }

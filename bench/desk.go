@@ -40,6 +40,7 @@ func (d *desk) signIn(ctx context.Context, user int) (session int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.last++
+	ctx = context.WithoutCancel(ctx) // a query that is cut off closes its connection
 	_, err = d.conn.Exec(ctx, `insert into session select $1, sess($2), now() at time zone 'UTC' + interval '1 day'`, fmt.Sprintf("s%d", d.last), user)
 	return d.last, err
 }
@@ -48,6 +49,7 @@ func (d *desk) signIn(ctx context.Context, user int) (session int, err error) {
 func (d *desk) signOut(ctx context.Context, session int) (behind position, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	ctx = context.WithoutCancel(ctx)
 	if _, err := d.conn.Exec(ctx, `delete from session where sid = $1`, fmt.Sprintf("s%d", session)); err != nil {
 		return behind, err
 	}
