@@ -62,7 +62,7 @@ func hubRules(compiled []compiledRule, tables map[string]*replication.Table) []*
 
 func hubRule(compiled compiledRule, table *replication.Table) *channel.Rule {
 	c := compiled.Channel
-	r := &channel.Rule{Name: c.Name, Schema: c.Schema, Table: c.Table, Program: compiled.Program, Public: c.Allow.Public, Loose: c.Loose,
+	r := &channel.Rule{Name: c.Name, Schema: c.Schema, Table: c.Table, Program: compiled.Program, Public: c.Allow.Public, Loose: c.Loose, Compress: c.Compress,
 		Style: change.Style{BigintString: c.JSON.Bigint == config.AsString, NumericString: c.JSON.Numeric == config.AsString}}
 	if !c.AllColumns {
 		r.Columns = c.Columns

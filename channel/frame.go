@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"sort"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/walrelay/walrelay/change"
 )
 
 // Run is a piece of a view's sequence: SSE frames, rendered once, shared by all
-// subscribers of the view. Immutable.
+// subscribers of the view. Immutable but for its forms.
 type Run struct {
 	// Bytes are the frames one after the other, each
 	//
@@ -21,6 +22,8 @@ type Run struct {
 	Frames []Frame
 	// Commit is the commit time of the oldest change, zero for control events.
 	Commit time.Time
+	// forms are nil as long as nobody has asked for one.
+	forms atomic.Pointer[forms]
 }
 
 // Frame locates one event in Run.Bytes. It holds no pointers, so that the collector
@@ -186,19 +189,19 @@ func (b *runBuffer) seal() *Run {
 // what Go sets apart for them is left over.
 func newRun(frames, bytes int) *Run {
 	switch {
-	case frames != 1 || bytes > 656:
+	case frames != 1 || bytes > 648:
 		return &Run{Bytes: make([]byte, bytes), Frames: make([]Frame, frames)}
-	case bytes <= 152:
-		b := &block[[152]byte]{}
+	case bytes <= 144:
+		b := &block[[144]byte]{}
 		return b.with(b.text[:bytes])
-	case bytes <= 280:
-		b := &block[[280]byte]{}
+	case bytes <= 272:
+		b := &block[[272]byte]{}
 		return b.with(b.text[:bytes])
-	case bytes <= 408:
-		b := &block[[408]byte]{}
+	case bytes <= 400:
+		b := &block[[400]byte]{}
 		return b.with(b.text[:bytes])
 	}
-	b := &block[[656]byte]{}
+	b := &block[[648]byte]{}
 	return b.with(b.text[:bytes])
 }
 

@@ -31,7 +31,7 @@ func (h *Hub) prepared(rules, old []*Rule) []*Rule {
 
 // same reports whether an old rule can stay in the place of a new one.
 func same(old, r *Rule) bool {
-	return old.order == r.order && old.Name == r.Name && old.print == r.print && sameParams(old.Program, r.Program) &&
+	return old.order == r.order && old.Name == r.Name && old.print == r.print && old.Compress == r.Compress && sameParams(old.Program, r.Program) &&
 		old.Snapshot == r.Snapshot && (r.Snapshot == 0 || sameRelation(old.Relation, r.Relation))
 }
 
@@ -105,6 +105,10 @@ func (h *Hub) review(s *Subscriber) {
 	lin := h.events.Bounds().Lineage
 	was := s.view
 	v := newView(viewKey(as, lin.Generation), as, lin)
+	if was.compresses() && !v.compresses() { // what comes must not be compressed, and the stream may be
+		s.finish(endRules)
+		return
+	}
 	h.mu.Lock()
 	err = h.moveLocked(s, v)
 	h.mu.Unlock()

@@ -29,6 +29,8 @@ type Rule struct {
 	Snapshot int
 	// Relation is the table as it is now; nil where it is not known. Only snapshots need it.
 	Relation *change.Relation
+	// Compress: streams that have only such channels may be compressed. It changes no event.
+	Compress bool
 	// Style of numbers in the JSON.
 	Style change.Style
 	// order is the rule's place in the configuration: of one change, the events of several

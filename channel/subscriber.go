@@ -122,6 +122,14 @@ func (s *Subscriber) Held() bool {
 	return (s.held || s.paused) && s.end == ""
 }
 
+// Compresses reports whether what is sent may be compressed: all channels of the stream say so. Where
+// a reload takes that back, the stream ends.
+func (s *Subscriber) Compresses() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view.compresses()
+}
+
 // snapshotWritten is the function to call when a snapshot has been written just now; taken says
 // that the owner gets what was queued. mu is held.
 func (s *Subscriber) snapshotWritten(taken bool) (written func()) {

@@ -53,6 +53,11 @@ func (v *view) onlySnapshots() bool {
 	return !slices.ContainsFunc(v.audiences, func(a *audience) bool { return a.rule.Snapshot == 0 })
 }
 
+// compresses reports whether all of them may be compressed.
+func (v *view) compresses() bool {
+	return !slices.ContainsFunc(v.audiences, func(a *audience) bool { return !a.rule.Compress })
+}
+
 func (v *view) names() []string {
 	names := make([]string, len(v.audiences))
 	for i, a := range v.audiences {

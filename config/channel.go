@@ -76,6 +76,7 @@ func (b *builder) channel(n *yaml.Node) Channel {
 	b.params(s.section("params"))
 	read(s, "identity", &b.c.Loose, looseness)
 	b.snapshot(s)
+	read(s, "compress", &b.c.Compress, boolean)
 	b.json(s.section("json"))
 	s.done()
 	b.checkUsers()

@@ -127,6 +127,8 @@ type Channel struct {
 	Loose bool
 	// Snapshot: streams begin with the rows of now; nil for no.
 	Snapshot *Snapshot
+	// Compress: streams that have only such channels may be compressed.
+	Compress bool
 	JSON     JSON
 }
 

@@ -125,6 +125,7 @@ func (c *conn) advance(n int, s *scratch) (written int) {
 		}
 		n -= left
 		written += size
+		c.st.encoding.wrote(c.runs[c.at])
 		c.at, c.off = c.at+1, 0
 	}
 	return written

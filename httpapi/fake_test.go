@@ -26,6 +26,8 @@ type fakeHub struct {
 	heldFor time.Duration
 	// private: its channels are for users.
 	private bool
+	// compress: its channels say so.
+	compress bool
 
 	mu    sync.Mutex
 	err   error
@@ -51,7 +53,7 @@ func (h *fakeHub) Subscribe(_ context.Context, r channel.Request) (Subscriber, e
 	if h.err != nil {
 		return nil, h.err
 	}
-	s := &fakeSub{wake: make(chan struct{}, 1), id: h.id, held: h.heldFor > 0}
+	s := &fakeSub{wake: make(chan struct{}, 1), id: h.id, held: h.heldFor > 0, compress: h.compress}
 	s.push(h.first...)
 	h.subs = append(h.subs, s)
 	h.came <- s
@@ -77,8 +79,10 @@ type fakeSub struct {
 	closed bool
 	held   bool
 	paused bool
-	ready  *channel.Ready
-	number uint64
+	// compress is the hub's.
+	compress bool
+	ready    *channel.Ready
+	number   uint64
 }
 
 func (s *fakeSub) Bind(r *channel.Ready, id uint64) {
@@ -189,6 +193,8 @@ func (s *fakeSub) Held() bool {
 	defer s.mu.Unlock()
 	return (s.held || s.paused) && s.end == ""
 }
+
+func (s *fakeSub) Compresses() bool { return s.compress }
 
 func (s *fakeSub) Close() {
 	s.mu.Lock()

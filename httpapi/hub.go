@@ -28,6 +28,7 @@ type Subscriber interface {
 	Complete() channel.EventID
 	LastID() string
 	Held() bool
+	Compresses() bool
 	Close()
 }
 

@@ -7,12 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/walrelay/walrelay/channel"
+	"github.com/walrelay/walrelay/coding"
 	"github.com/walrelay/walrelay/eventlog"
 )
 
 // metrics are what this package counts.
 type metrics struct {
 	traffic  [len(kinds)]*traffic
+	codecs   map[coding.Coding]*codec
 	rejected *prometheus.CounterVec
 	ends     *prometheus.CounterVec
 }
@@ -47,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	open := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "walrelay_connections", Help: "Streams and long polls open now."}, label)
 	opened := counterVec("walrelay_connections_total", "Streams and long polls opened.", label)
 	events := counterVec("walrelay_events_written_total", "Events written to clients.", label)
-	bytes := counterVec("walrelay_written_bytes_total", "Bytes of event streams written to clients, before TLS and HTTP framing.", label)
+	bytes := counterVec("walrelay_written_bytes_total", "Bytes of event streams written to clients, compressed where they are, before TLS and HTTP framing.", label)
 	beats := counterVec("walrelay_heartbeats_total", "Heartbeats written to idle clients.", label)
 	latency := newHistogramVec("walrelay_commit_to_write_seconds",
 		"Time from the commit of a run's oldest change to the end of its write to one client. Runs that a resumed client catches up on count with their age.", label)
@@ -60,7 +62,16 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		m.traffic[k] = &traffic{open: open.WithLabelValues(l), opened: opened.WithLabelValues(l), events: events.WithLabelValues(l),
 			bytes: bytes.WithLabelValues(l), heartbeats: beats.WithLabelValues(l), latency: latency.WithLabelValues(l)}
 	}
-	return m, register(reg, open, opened, events, bytes, beats, latency, m.rejected, m.ends,
+	label = []string{"coding"}
+	runs := counterVec("walrelay_compressed_runs_total", "Runs of events that were compressed, each once for all streams that share it.", label)
+	before := counterVec("walrelay_compressed_text_bytes_total", "Bytes of events written on compressed streams, as they were before compression.", label)
+	after := counterVec("walrelay_compressed_bytes_total", "Bytes of events written on compressed streams, as they were written.", label)
+	m.codecs = map[coding.Coding]*codec{}
+	for _, c := range []coding.Coding{coding.Gzip, coding.Zstd} {
+		l := c.String()
+		m.codecs[c] = &codec{coding: c, runs: runs.WithLabelValues(l), plain: before.WithLabelValues(l), written: after.WithLabelValues(l)}
+	}
+	return m, register(reg, open, opened, events, bytes, beats, latency, runs, before, after, m.rejected, m.ends,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 

@@ -31,6 +31,8 @@ func (ndjson) bytes(dst []byte, r *channel.Run) ([]byte, bool) {
 	return dst, false
 }
 
+func (ndjson) wrote(*channel.Run) {}
+
 func (ndjson) heartbeat(dst []byte, id channel.EventID) []byte {
 	e := channel.Event{Name: "heartbeat", Data: []byte("{}")}
 	if id != (channel.EventID{}) {

@@ -16,6 +16,8 @@ type encoding interface {
 	run(out *wire, r *channel.Run) error
 	// bytes are the events of r: its own bytes, or appended to dst.
 	bytes(dst []byte, r *channel.Run) (b []byte, own bool)
+	// wrote is told of each run whose bytes have been written, by who did not call run.
+	wrote(r *channel.Run)
 	// heartbeat shows the client that it is complete up to id, or, where that is zero, just that we live.
 	heartbeat(dst []byte, id channel.EventID) []byte
 	// end is the last event: come back after retry.
@@ -32,6 +34,8 @@ func (sse) opening(dst []byte, retry time.Duration) []byte {
 func (sse) run(out *wire, r *channel.Run) error { return out.add(r.Bytes) }
 
 func (sse) bytes(_ []byte, r *channel.Run) ([]byte, bool) { return r.Bytes, true }
+
+func (sse) wrote(*channel.Run) {}
 
 // heartbeat is a frame that has an id only, or a comment.
 func (sse) heartbeat(dst []byte, id channel.EventID) []byte {

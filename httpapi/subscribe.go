@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/walrelay/walrelay/auth"
+	"github.com/walrelay/walrelay/coding"
 )
 
 const allowedMethods = "GET, OPTIONS"
@@ -55,6 +56,11 @@ func (s *Server) carry(c echo.Context, who finder) error {
 	}
 	if a.kind == kindPoll {
 		return s.poll(c, st, a)
+	}
+	if st.sub.Compresses() {
+		chosen := coding.Negotiate(r.Header.Values("Accept-Encoding"))
+		setCodingHeaders(h, chosen)
+		st.encoding = s.metrics.code(st.encoding, chosen)
 	}
 	s.sinkFor(r).carry(c.Response(), r, st)
 	return nil
