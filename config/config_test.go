@@ -86,8 +86,9 @@ channels:
     params: {ID: order_kind, shop: uuid}
     identity: strict
     snapshot: {}
+    compress: true
     json: {bigint: string, numeric: number}
-  apes: {table: apes, columns: [id], allow: 'public', json: {numeric: string}}
+  apes: {table: apes, columns: [id], allow: 'public', json: {numeric: string}, compress: false}
   mine/{shop}:
     table: mine
     where: row.state in ["a", "b"] || row.n >= 5
@@ -124,8 +125,8 @@ channels:
 				Where:    expression(t, `params.shop == row.shop_id && row."Order ID" == params.ID`),
 				Allow:    Allow{Public: true},
 				Params:   []filter.Parameter{{Name: "shop", Type: typeOf(t, "uuid")}, {Name: "ID", Type: typeOf(t, "order_kind")}},
-				Snapshot: &Snapshot{MaxRows: 10_000},
-				JSON:     JSON{Bigint: AsString},
+				Snapshot: &Snapshot{MaxRows: 10_000}, Compress: true,
+				JSON: JSON{Bigint: AsString},
 			},
 			{
 				Name: "apes", Pattern: []Segment{{Literal: "apes"}}, Schema: "public", Table: "apes",

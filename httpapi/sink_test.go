@@ -18,18 +18,30 @@ import (
 	"github.com/walrelay/walrelay/auth"
 )
 
-// onSinks runs a test on each sink, with real sockets.
+// onSinks runs a test on each sink, with real sockets, and once more with channels that compress:
+// Go's client asks for that, and takes it apart.
 func onSinks(t *testing.T, test func(t *testing.T, o Options)) {
+	onSinksOf(t, false, test)
+	onSinksOf(t, true, test)
+}
+
+// onSinksOf runs a test on each sink, with channels that compress or do not.
+func onSinksOf(t *testing.T, compress bool, test func(t *testing.T, o Options)) {
 	for _, response := range []bool{true, false} {
 		name := "shards"
 		if response {
 			name = "response"
 		}
+		if compress {
+			name += " compressed"
+		}
 		t.Run(name, func(t *testing.T) {
 			if !response && runtime.GOOS != "linux" {
 				return // there are no shards
 			}
-			test(t, Options{Hub: newFakeHub(), ResponseSink: response})
+			hub := newFakeHub()
+			hub.compress = compress
+			test(t, Options{Hub: hub, ResponseSink: response})
 		})
 	}
 }
