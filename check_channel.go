@@ -168,6 +168,9 @@ func (v *channelView) print(out io.Writer) {
 	if v.c.Snapshot != nil {
 		line("snapshot", fmt.Sprintf("up to %d rows, %s", v.c.Snapshot.MaxRows, v.snapshotText()))
 	}
+	if v.c.Compress {
+		line("compress", "gzip or zstd, for clients that accept one, on streams of which every channel says so")
+	}
 }
 
 func (v *channelView) tableText() string {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/walrelay/walrelay/change"
 	"github.com/walrelay/walrelay/coding"
@@ -20,6 +21,7 @@ func TestForms(t *testing.T) {
 			f := Form(i % Forms)
 			p := r.Code(f, func() *coding.Piece {
 				made[f].Add(1)
+				time.Sleep(5 * time.Millisecond) // long enough for the others to ask
 				return &coding.Piece{Size: int(f)}
 			})
 			if p.Size != int(f) || r.Coded(f) != p {

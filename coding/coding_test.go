@@ -176,6 +176,9 @@ func TestIncompressible(t *testing.T) {
 				t.Errorf("%s: %d bytes are %d, capacity %d; a literal has %d, foretold %d", c, n, len(p.Bytes), cap(p.Bytes), len(c.Literal(nil, noise(n))), c.literalSize(n))
 			}
 		}
+		if p := c.Piece(bytes.Repeat([]byte("x"), MaxText+1)); len(p.Bytes) != c.literalSize(MaxText+1) {
+			t.Errorf("%s: more than others should wait for was compressed", c)
+		}
 		if p := c.Piece(nil); len(p.Bytes) != 0 || len(c.Literal(nil, nil)) != 0 {
 			t.Errorf("%s: nothing is %d bytes", c, len(p.Bytes))
 		}

@@ -62,8 +62,17 @@
 // end{draining} with a jittered retry, the listeners close, and every goroutine is
 // waited for, shards too. Serve returns nil after a drain that went well.
 //
-// What this package does not do: it compresses nothing (a compressor holds events
-// back), it decides nothing about rows, and neither cookies, authorization headers
+// # Compression
+//
+// A stream all of whose channels say so is coded as the client likes best (package coding). An
+// encoding inside a coding is an encoding too (coded), so both sinks write it as they write any
+// other: a run's coded form is kept with the run and made by the writer who needs it first, for all
+// streams and both sinks; what one stream alone gets is not compressed. A form is whole: a run that
+// is being written when a stream ends is written to its end, and the end of the stream behind it. Only who has a run at the
+// same time waits for the one who compresses it, at most for 1 MiB of text; more goes as it is.
+//
+// What this package does not do: it compresses no long polls, keeps no compressor for a
+// stream (that would hold events back, and cost memory and time for each), it decides nothing about rows, and neither cookies, authorization headers
 // nor query values get into its logs, metrics or error texts (an error names the
 // channel that was asked for, nothing else of the request).
 //
