@@ -52,6 +52,16 @@ func setCodingHeaders(h http.Header, c coding.Coding) {
 	}
 }
 
+// alike reports whether two encodings make the same bytes of a run.
+func alike(a, b encoding) bool {
+	if a == b {
+		return true
+	}
+	x, coded1 := a.(*coded)
+	y, coded2 := b.(*coded)
+	return coded1 && coded2 && x.codec == y.codec && x.form == y.form
+}
+
 func (c *coded) opening(dst []byte, retry time.Duration) []byte {
 	dst = c.coding.Begin(dst)
 	from := len(dst)

@@ -40,3 +40,24 @@ func TestCodedConnGoesOnAfterPartialWrites(t *testing.T) {
 		}
 	}
 }
+
+// What was gathered for one stream is written to the next one of the same form, and of no other.
+func TestCodedBlocksAreShared(t *testing.T) {
+	s := newServer(t, Options{Hub: newFakeHub()})
+	runs := variedRuns(3)
+	var sc scratch
+	first := &conn{st: &stream{encoding: s.metrics.code(sse{}, codings[0]), traffic: s.metrics.traffic[kindSSE], sub: &leash{}}, runs: runs}
+	first.gather(&sc)
+	for _, c := range codings {
+		for _, e := range []encoding{sse{}, ndjson{}} {
+			k := &conn{st: &stream{encoding: s.metrics.code(e, c), traffic: s.metrics.traffic[kindSSE], sub: &leash{}}, runs: runs}
+			if _, lines := e.(ndjson); sc.block.is(k) != (c == codings[0] && !lines) {
+				t.Errorf("%s of %T: shared %v", c, e, sc.block.is(k))
+			}
+		}
+	}
+	plain := &conn{st: &stream{encoding: sse{}, sub: &leash{}}, runs: runs}
+	if sc.block.is(plain) {
+		t.Error("what was compressed is written to a stream that is not")
+	}
+}

@@ -32,7 +32,7 @@ func (s *scratch) body(e encoding, r *channel.Run) []byte {
 
 // size is the length of the body of the run that c is at, which was gathered as the i-th, if it was.
 func (s *scratch) size(c *conn, i int) int {
-	if b, r := &s.block, c.runs[c.at]; i < len(b.runs) && b.runs[i] == r && b.as == c.st.encoding {
+	if b, r := &s.block, c.runs[c.at]; i < len(b.runs) && b.runs[i] == r && alike(b.as, c.st.encoding) {
 		return b.sizes[i]
 	}
 	return len(s.body(c.st.encoding, c.runs[c.at]))
@@ -65,7 +65,7 @@ const maxSpareBlock = 1024
 
 // is reports whether what c has to write now is b.
 func (b *block) is(c *conn) bool {
-	if !b.whole || len(c.rest) > 0 || c.off > 0 || b.framing != c.framing || b.as != c.st.encoding {
+	if !b.whole || len(c.rest) > 0 || c.off > 0 || b.framing != c.framing || !alike(b.as, c.st.encoding) {
 		return false
 	}
 	pending := c.runs[c.at:]
