@@ -35,6 +35,19 @@
 //   - peerstorm: -connections clients of walrelay and of nchan drop at once and come back with their last
 //     ids, while 10 messages a second flow: time until all have what they missed.
 //
+// These run only when -only names them, and fail where a limit is not kept:
+//
+//   - soak [-soak 30m] [-load 0.5] [-soak-rate 0] [-soak-clients 1000]: a long time at a part of what the
+//     machine can, with clients that stay and others that come and go (closed tabs, HTTP/1 and HTTP/2,
+//     long polls, naps, clients that never read, sign-ins and logouts), each of which checks what it gets:
+//     whether memory, goroutines and descriptors stay the same, and go when all have gone;
+//   - idle [-idle 10000] [-idle-kinds public,response,h2c,sessions]: PSS of an idle connection, and what of
+//     the heap it is;
+//   - slow [-healthy 1000] [-stalled 1000] [-slow-for 15s]: COMMIT to event at clients that read, alone and
+//     beside 1 and -stalled clients that never do, until these are ended; memory meanwhile;
+//   - usershttp [-users 10000] [-http-changes 200000]: changes a second with -users users against 10, each with a
+//     session and a stream, the same rows committed as fast as Postgres goes.
+//
 // Both consumers of bulk, small and users read WAL that is already there. Compare within one
 // run only: the machine's speed drifts.
 package main
