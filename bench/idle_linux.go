@@ -98,6 +98,7 @@ func (o *idleOptions) run(l *lab, ctx context.Context) error {
 
 // measure gives the bytes of PSS a connection.
 func (x *idle) measure(ctx context.Context) (each float64, err error) {
+	defer func() { err = firstOf(err, x.dropSlot(context.WithoutCancel(ctx), "idle_"+x.kind.name)) }()
 	if err := x.kind.start(x, ctx); err != nil {
 		return 0, err
 	}

@@ -84,6 +84,7 @@ func (o *slowOptions) run(l *lab, ctx context.Context) (err error) {
 	if s.feed, err = l.publishFeed(ctx, conn, "slow", slowRows, func(n int) int { return 1 + n%(slowRows-1) }); err != nil {
 		return fmt.Errorf("slow: %w", err)
 	}
+	defer func() { err = firstOf(err, l.dropSlot(context.WithoutCancel(ctx), "slow")) }()
 	if s.relay, err = l.startRelay(ctx, relayConfig{slot: "slow", publication: "slow", channels: feedChannels}); err != nil {
 		return err
 	}

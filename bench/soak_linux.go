@@ -91,6 +91,7 @@ func (o *soakOptions) run(l *lab, ctx context.Context) (err error) {
 	if s.feed, err = l.publishFeed(ctx, conn, "soak", soakUsers+1, soakPick, "session", "app_users"); err != nil {
 		return fmt.Errorf("soak: %w", err)
 	}
+	defer func() { err = firstOf(err, l.dropSlot(context.WithoutCancel(ctx), "soak")) }()
 	s.relay, err = l.startRelay(ctx, relayConfig{slot: "soak", publication: "soak", channels: soakChannels, more: auth,
 		log: fmt.Sprintf(", retention: %dms", s.retention().Milliseconds()), http: ", h2c: true, heartbeat: 5s"})
 	if err != nil {
