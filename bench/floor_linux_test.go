@@ -58,7 +58,7 @@ func TestFloor(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.complete(); err != nil {
+		if err := p.await(p.published.Load(), testPatience); err != nil {
 			t.Fatal(err)
 		}
 		if rows := p.fleet.rows.Load(); rows != p.published.Load()*50 || p.published.Load() < before+100 {
@@ -87,7 +87,10 @@ func TestFloorGap(t *testing.T) {
 	stop := p.pump(t.Context(), load{"saturated", 0, 0}, 16)
 	err := p.fleet.await(testPatience)
 	if err == nil {
-		<-p.fleet.dead
+		select {
+		case <-p.fleet.dead:
+		case <-time.After(testPatience):
+		}
 	}
 	err = p.close(stop())
 	if err == nil || !strings.Contains(err.Error(), "row 2 after row 0") {

@@ -115,12 +115,14 @@ func (p *peer) gather(n int) (err error) {
 }
 
 // complete waits until all clients have all that has been published.
-func (p *peer) complete() error {
-	last := p.published.Load()
+func (p *peer) complete() error { return p.await(p.published.Load(), stormPatience) }
+
+// await waits until all clients have the message with that number.
+func (p *peer) await(last int64, timeout time.Duration) error {
 	if err := p.fleet.do(func() { p.fleet.aim(func(int) int64 { return last }) }); err != nil {
 		return err
 	}
-	return p.fleet.await(stormPatience)
+	return p.fleet.await(timeout)
 }
 
 // close ends the clients, the publisher and the server. err is what went wrong before; the
