@@ -5,17 +5,24 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"syscall"
 	"time"
 )
 
 // usersHTTPOptions are the flags of usershttp. -users says how many.
-type usersHTTPOptions struct{ changes int }
+type usersHTTPOptions struct {
+	changes int
+	// behind: walrelay stands still while Postgres commits, so that what is measured is how fast walrelay
+	// goes, not how fast Postgres commits on processors that it shares with walrelay and all clients.
+	behind bool
+}
 
 // crowding are those of the command line.
 var crowding usersHTTPOptions
 
 func (o *usersHTTPOptions) flags(f *flag.FlagSet) {
 	f.IntVar(&o.changes, "http-changes", 200_000, "rows of users in transactions of 10, for usershttp; a multiple of -users")
+	f.BoolVar(&o.behind, "http-behind", false, "usershttp: stop walrelay until all is committed")
 }
 
 func (o *usersHTTPOptions) check() error {
@@ -97,7 +104,7 @@ func (o *usersHTTPOptions) deliver(l *lab, ctx context.Context, users int) (d de
 	if err := p.ready(ctx); err != nil {
 		return d, err
 	}
-	x := &usersHTTP{relay: p, each: int64(o.changes / users), sql: ownRowsSQL(o.changes, users)}
+	x := &usersHTTP{relay: p, each: int64(o.changes / users), sql: ownRowsSQL(o.changes, users), behind: o.behind}
 	for i := range users {
 		x.clients = append(x.clients, ownClient(i+1, sessionCookie(i+1)))
 	}
@@ -110,6 +117,7 @@ type usersHTTP struct {
 	clients []*client
 	each    int64 // rows of each user
 	sql     string
+	behind  bool
 }
 
 func (x *usersHTTP) run(ctx context.Context, l *lab) (d delivered, err error) {
@@ -124,14 +132,21 @@ func (x *usersHTTP) run(ctx context.Context, l *lab) (d delivered, err error) {
 	if err := crowd.fleet.do(func() { crowd.fleet.aim(func(int) int64 { return x.each }) }); err != nil {
 		return d, err
 	}
+	if x.behind {
+		if d.commits, err = x.commitUnseen(ctx, l); err != nil {
+			return d, err
+		}
+	}
 	profiled := l.profile(ctx, x.relay, fmt.Sprintf("usershttp-%d.pprof", len(x.clients)))
 	d.cost, err = x.relay.measure(func() error {
-		began := time.Now()
-		// Without the message's commit the last rows wait up to 200 ms for the WAL writer.
-		if err := l.cluster.Exec(ctx, x.sql, `set synchronous_commit = on`, `select pg_logical_emit_message(true, 'end', '')`); err != nil {
+		if x.behind {
+			err = x.relay.cmd.Process.Signal(syscall.SIGCONT)
+		} else {
+			d.commits, err = x.commit(ctx, l)
+		}
+		if err != nil {
 			return err
 		}
-		d.commits = time.Since(began)
 		return crowd.fleet.await(usersHTTPPatience)
 	})
 	if err := errors.Join(err, <-profiled); err != nil {
@@ -151,6 +166,26 @@ func (x *usersHTTP) run(ctx context.Context, l *lab) (d delivered, err error) {
 		}
 	})
 	return d, errors.Join(err, wrong)
+}
+
+// commit commits the rows, and returns how long that took.
+func (x *usersHTTP) commit(ctx context.Context, l *lab) (time.Duration, error) {
+	began := time.Now()
+	// Without the message's commit the last rows wait up to 200 ms for the WAL writer.
+	err := l.cluster.Exec(ctx, x.sql, `set synchronous_commit = on`, `select pg_logical_emit_message(true, 'end', '')`)
+	return time.Since(began), err
+}
+
+// commitUnseen commits while walrelay stands still, and leaves it so.
+func (x *usersHTTP) commitUnseen(ctx context.Context, l *lab) (time.Duration, error) {
+	if err := x.relay.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return 0, err
+	}
+	took, err := x.commit(ctx, l)
+	if err != nil {
+		err = errors.Join(err, x.relay.cmd.Process.Signal(syscall.SIGCONT)) // or it could not be ended
+	}
+	return took, err
 }
 
 // report prints the ratio of the pairs and says whether it is good enough.
