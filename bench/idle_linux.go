@@ -46,6 +46,9 @@ const (
 	// idleFirst connections come and go before memory is read for the first time, so that what
 	// walrelay allocates once is there.
 	idleFirst = 50
+	// idleOpening is how many clients wait for their answer at a time. Go keeps the memory of many
+	// requests at once for a while, which is no property of idle connections.
+	idleOpening = 256
 )
 
 // idleKind is a kind of connection.

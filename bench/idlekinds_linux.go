@@ -102,6 +102,7 @@ func (x *idle) byFleet(ctx context.Context, n int) (gone func() error, err error
 	if err != nil {
 		return nil, err
 	}
+	f.most = idleOpening
 	crowd := &readers{fleet: f}
 	if err := crowd.connect(idlePatience); err != nil {
 		return nil, firstOf(err, f.close())

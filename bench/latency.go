@@ -22,6 +22,10 @@ func (l *lab) latencies(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.latency+time.Minute)
 	defer cancel()
 	defer func() { err = errors.Join(err, l.dropLatencySlots(context.WithoutCancel(ctx))) }()
+	if err := l.syncWAL(ctx, true); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.syncWAL(context.WithoutCancel(ctx), false)) }()
 	p, err := l.startLatencyRelay(ctx)
 	if err != nil {
 		return fmt.Errorf("latency: %w", err)
@@ -49,6 +53,12 @@ func (l *lab) latencies(ctx context.Context) (err error) {
 	}
 	fmt.Print(w.report())
 	return nil
+}
+
+// syncWAL has Postgres sync its WAL, as every Postgres that is worth something does, or not, which is
+// what the other measurements are made with. Who reads the WAL gets it when it is synced.
+func (l *lab) syncWAL(ctx context.Context, on bool) error {
+	return l.cluster.Exec(ctx, fmt.Sprintf(`alter system set fsync = %t`, on), `select pg_reload_conf()`)
 }
 
 // startLatencyRelay starts walrelay, and makes the bare consumer's slot at the same place.
