@@ -106,7 +106,7 @@ func (s *shard) resume() {
 
 // maxLooks bounds how many connections are looked at in a row: where thousands are due for a heartbeat,
 // those who have something to take do not wait for all of them.
-const maxLooks = 256
+const maxLooks = 32
 
 // look reads the clock.
 func (s *shard) look() {
