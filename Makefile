@@ -16,7 +16,8 @@ BENCH      :=
 
 # -count=1: go keeps the results of tests, but does not see that the program under
 # test in integration/, which is built and started by them, has changed.
-GOTEST := go test -race -count=1 -timeout 20m
+# -parallel: tests wait for Postgres more than for a processor, of which CI has two.
+GOTEST := go test -race -count=1 -timeout 20m -parallel 3
 
 .DEFAULT_GOAL := help
 .PHONY: help

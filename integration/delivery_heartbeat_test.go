@@ -73,10 +73,11 @@ func TestHeartbeatsInsideTransactions(t *testing.T) {
 	again.close()
 
 	const bulk = 100_000
+	stop := db.walsenderStopper(t) // found before: 100,000 rows do not take long
 	db.exec(t, fmt.Sprintf("begin; %s; insert into bulk (body) select 'x' from generate_series(1, %d); %s; %s; commit", insertItem(3), bulk, insertItem(4), insertItem(5)))
 	s.wantRow(t, "insert", "items", 3)
 	commit := positionOf(t, s.lastID).Commit
-	goOn := db.stopWalsender(t)
+	goOn := stop()
 	stuck := s.nextHeartbeat(t).id
 	for next := s.nextHeartbeat(t).id; next != stuck; next = s.nextHeartbeat(t).id {
 		stuck = next
@@ -102,7 +103,13 @@ func TestHeartbeatsInsideTransactions(t *testing.T) {
 // stopWalsender makes the server fall silent to its consumer until goOn.
 func (d *database) stopWalsender(t testing.TB) (goOn func()) {
 	t.Helper()
-	pid, err := strconv.Atoi(d.value(t, "select active_pid from pg_replication_slots where slot_name = $1", d.name))
+	return d.walsenderStopper(t)()
+}
+
+// walsenderStopper finds the server's process that serves the consumer. stop makes it fall silent until goOn.
+func (d *database) walsenderStopper(t testing.TB) (stop func() (goOn func())) {
+	t.Helper()
+	pid, err := strconv.Atoi(d.walsender(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,11 +118,13 @@ func (d *database) stopWalsender(t testing.TB) (goOn func()) {
 			t.Errorf("send %v to the walsender: %v", s, err)
 		}
 	}
-	signal(syscall.SIGSTOP)
-	var once sync.Once
-	goOn = func() { once.Do(func() { signal(syscall.SIGCONT) }) }
-	t.Cleanup(goOn)
-	return goOn
+	return func() (goOn func()) {
+		signal(syscall.SIGSTOP)
+		var once sync.Once
+		goOn = func() { once.Do(func() { signal(syscall.SIGCONT) }) }
+		t.Cleanup(goOn)
+		return goOn
+	}
 }
 
 // A subscriber that saw no event for longer than the log goes back resumes exactly,
