@@ -117,7 +117,7 @@ func (b *runBuffer) add(kind EventKind, data []byte, at change.Position, tag str
 	}
 	b.event(kind, data, at)
 	f := &b.frames[len(b.frames)-1]
-	b.buf = appendIDLine(b.buf[:f.idAt()], EventID{at, tag})
+	b.buf = EventID{at, tag}.AppendFrame(b.buf[:f.idAt()])
 	f.End, f.HasID = uint32(len(b.buf)), true
 }
 
@@ -144,13 +144,8 @@ func (b *runBuffer) dropLastID() {
 // idOnly appends a frame that says no more than that everything up to at is known.
 func (b *runBuffer) idOnly(at change.Position, tag string) {
 	from := len(b.buf)
-	b.buf = appendIDLine(b.buf, EventID{at, tag})
+	b.buf = EventID{at, tag}.AppendFrame(b.buf)
 	b.frames = append(b.frames, Frame{At: at, End: uint32(len(b.buf)), Data: uint32(from), DataEnd: uint32(from), Kind: EventHeartbeat, HasID: true})
-}
-
-// appendIDLine appends the id line with the blank line that ends a frame.
-func appendIDLine(dst []byte, id EventID) []byte {
-	return append(id.Append(append(dst, "id: "...)), "\n\n"...)
 }
 
 // dropAt takes back the frames at a position, which are the last ones, and returns how many

@@ -27,6 +27,20 @@ func (e EventID) Append(dst []byte) []byte {
 	return dst
 }
 
+// Text is the form of String, and nothing of the zero EventID, which stands for no id.
+func (e EventID) Text() string {
+	if e == (EventID{}) {
+		return ""
+	}
+	return e.String()
+}
+
+// AppendFrame appends the frame that has the id and nothing else: its line and the blank line that
+// ends every frame.
+func (e EventID) AppendFrame(dst []byte) []byte {
+	return append(e.Append(append(dst, "id: "...)), "\n\n"...)
+}
+
 // maxID bounds an id's length; the longest well-formed one has 45 bytes.
 const maxID = 64
 

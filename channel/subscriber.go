@@ -154,23 +154,8 @@ func (s *Subscriber) Ended() (reason string, ended bool) {
 // Complete is the id up to which this subscriber is complete, for a heartbeat. It is zero with
 // runs still queued: those speak for themselves. So it is while the stream is paused, and after End.
 func (s *Subscriber) Complete() EventID {
-	id, _ := s.complete()
-	return id
-}
-
-// LastID is Complete as text; empty where that is zero.
-func (s *Subscriber) LastID() string {
-	id, ok := s.complete()
-	if !ok {
-		return ""
-	}
-	return id.String()
-}
-
-// complete reads the lane's position before it looks at the queue: whatever the
-// lane handed out up to that position was queued earlier, so an empty queue means
-// that the owner has it all.
-func (s *Subscriber) complete() (EventID, bool) {
+	// The lane's position is read before the queue is looked at: whatever the lane handed out up to
+	// it was queued earlier, so an empty queue means that the owner has it all.
 	s.mu.Lock()
 	l := s.lane
 	s.mu.Unlock()
@@ -181,13 +166,16 @@ func (s *Subscriber) complete() (EventID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) > 0 || s.held || s.paused || s.revoked {
-		return EventID{}, false
+		return EventID{}
 	}
 	if s.lane == l && s.end == "" && s.at.Less(at) { // a stream that has ended gets no more
 		s.at = at
 	}
-	return EventID{At: s.at, Tag: s.view.tag}, true
+	return EventID{At: s.at, Tag: s.view.tag}
 }
+
+// LastID is Complete as text.
+func (s *Subscriber) LastID() string { return s.Complete().Text() }
 
 // End ends the stream for reason and drops what is queued: once End has returned, Take returns
 // nothing any more. It never blocks and may be called by any goroutine, at any time; calls after

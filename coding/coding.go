@@ -1,5 +1,7 @@
 package coding
 
+import "hash/crc32"
+
 // Coding is a content coding of HTTP.
 type Coding uint8
 
@@ -34,7 +36,7 @@ type Piece struct {
 func (c Coding) Piece(text []byte) *Piece {
 	p := &Piece{Size: len(text)}
 	if c == Gzip {
-		p.crc, p.shift = checksum(text), zeroes(len(text))
+		p.crc, p.shift = crc32.ChecksumIEEE(text), zeroes(len(text))
 	}
 	if len(text) <= MaxText {
 		p.Bytes = c.compress(text)

@@ -20,8 +20,6 @@ func (s *Sum) AddText(text []byte) {
 	s.size += uint32(len(text))
 }
 
-func checksum(text []byte) uint32 { return crc32.ChecksumIEEE(text) }
-
 // A CRC is a polynomial over GF(2) modulo P, with the coefficient of x^0 in the highest bit. The
 // CRC of A and B one after the other is that of A times x^(8·len(B)) modulo P, plus that of B: the
 // ones with which a CRC begins and ends cancel out.

@@ -26,7 +26,6 @@ type Subscriber interface {
 	Next() (runs []*channel.Run, end string, ended bool)
 	Ended() (reason string, ended bool)
 	Complete() channel.EventID
-	LastID() string
 	Held() bool
 	Compresses() bool
 	Close()

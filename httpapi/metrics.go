@@ -34,14 +34,9 @@ func (t *traffic) sent(runs []*channel.Run, now time.Time) {
 	if len(runs) == 0 {
 		return
 	}
-	t.events.Add(float64(frames(runs)))
-	var l latencies
-	for _, r := range runs {
-		if !r.Commit.IsZero() {
-			l.observe(now.Sub(r.Commit))
-		}
-	}
-	t.latency.add(&l)
+	y := tally{of: t}
+	y.sent(runs, now)
+	y.flush()
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {

@@ -34,11 +34,7 @@ func (ndjson) bytes(dst []byte, r *channel.Run) ([]byte, bool) {
 func (ndjson) wrote(*channel.Run) {}
 
 func (ndjson) heartbeat(dst []byte, id channel.EventID) []byte {
-	e := channel.Event{Name: "heartbeat", Data: []byte("{}")}
-	if id != (channel.EventID{}) {
-		e.ID = id.String()
-	}
-	return append(appendEvent(dst, e), '\n')
+	return append(appendEvent(dst, channel.Event{Name: "heartbeat", ID: id.Text(), Data: []byte("{}")}), '\n')
 }
 
 // end carries the time to wait, in milliseconds, that SSE has in its retry: line.

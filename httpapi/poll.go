@@ -114,7 +114,7 @@ func (g *answer) event(e channel.Event) {
 
 // write sends the answer. Its last_event_id is the position up to which the client
 // is complete with it.
-func (g *answer) write(out *wire, sub Subscriber) error {
+func (g *answer) write(out *wire, sub *leash) error {
 	defer out.drop()
 	id := sub.LastID()
 	if id == "" { // more was queued meanwhile, or has been dropped

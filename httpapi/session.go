@@ -57,8 +57,8 @@ func (l *leash) End(reason string) {
 	l.Subscriber.End(reason)
 }
 
-// Complete and LastID name nothing behind the end, also where the hub does not know of it yet: a sink may
-// have dropped what they count as the client's.
+// Complete names nothing behind the end, also where the hub does not know of it yet: a sink may have
+// dropped what it counts as the client's.
 func (l *leash) Complete() channel.EventID {
 	if l.cut.Load() {
 		return channel.EventID{}
@@ -66,13 +66,8 @@ func (l *leash) Complete() channel.EventID {
 	return l.Subscriber.Complete()
 }
 
-// LastID is as Complete.
-func (l *leash) LastID() string {
-	if l.cut.Load() {
-		return ""
-	}
-	return l.Subscriber.LastID()
-}
+// LastID is Complete as text.
+func (l *leash) LastID() string { return l.Complete().Text() }
 
 // finish closes the subscription and gives back what the stream held. Whoever
 // carries the stream calls it at its end; calls after the first do nothing.
@@ -174,13 +169,11 @@ func (k *responseSink) run(ctx context.Context, out *wire, st *stream) (string, 
 	}
 }
 
-// pass writes what is queued. more says that Take must be asked again, reason that
-// the hub or the session has ended the stream. Ended is asked before Take: what the hub
-// queued before an end of its own is still written.
+// pass writes what is queued. more says that it is to be called again, reason that
+// the hub or the session has ended the stream.
 func (k *responseSink) pass(out *wire, st *stream) (more bool, reason string, err error) {
-	end, ended := st.sub.Ended()
-	runs := st.sub.Take()
-	if len(runs) == 0 && ended {
+	runs, end, ended := st.sub.Next()
+	if ended {
 		reason, err = k.end(out, st, end)
 		return false, reason, err
 	}
@@ -202,12 +195,4 @@ func (k *responseSink) end(out *wire, st *stream, reason string) (string, error)
 	out.take()
 	out.buf = st.encoding.end(out.buf, reason, retryAfterEnd(reason, st.retry))
 	return reason, out.flush()
-}
-
-// frames is how many events runs hold.
-func frames(runs []*channel.Run) (n int) {
-	for _, r := range runs {
-		n += len(r.Frames)
-	}
-	return n
 }

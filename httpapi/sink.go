@@ -61,7 +61,7 @@ type shardOptions struct {
 func streamHead(f framing, h http.Header) []byte {
 	b := bytes.NewBufferString("HTTP/1.0 200 OK\r\n")
 	if f == chunked {
-		b.Bytes()[len("HTTP/1.")] = '1'
+		b = bytes.NewBufferString("HTTP/1.1 200 OK\r\n")
 		h.Set("Transfer-Encoding", "chunked")
 	}
 	h.Set("Connection", "close")

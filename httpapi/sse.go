@@ -42,7 +42,7 @@ func (sse) heartbeat(dst []byte, id channel.EventID) []byte {
 	if id == (channel.EventID{}) {
 		return append(dst, ":\n\n"...)
 	}
-	return append(id.Append(append(dst, "id: "...)), "\n\n"...)
+	return id.AppendFrame(dst)
 }
 
 func (sse) end(dst []byte, reason string, retry time.Duration) []byte {

@@ -6,8 +6,8 @@ import (
 	"github.com/walrelay/walrelay/channel"
 )
 
-// tally is what a shard has counted and not added to the metrics yet. Those are shared by all shards, and
-// there is something to count for each run and connection. The zero value is ready.
+// tally is what one goroutine has counted and not added to the metrics yet. Those are shared by all, and
+// there is something to count for each run, in shards for each run and connection. The zero value is ready.
 type tally struct {
 	of                        *traffic // nil: nothing has been counted
 	events, bytes, heartbeats uint64
